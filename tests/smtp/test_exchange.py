@@ -1,0 +1,220 @@
+"""The exchange writes in step with the server and never much at a time, so that the loop is free and memory small."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from asyncnet import DisconnectedError, Endpoint, ProtocolError, UsageError
+from asyncnet.smtp.content import CHUNK, Content
+from asyncnet.smtp.exchange import Exchange
+from tests.memory import peak_memory
+
+
+class Recorder(asyncio.Transport):
+    """A transport that keeps what is written, and is as full as the test wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.unsent = 0
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+@pytest.fixture
+async def link() -> tuple[Exchange, Recorder]:
+    exchange, transport = Exchange(Endpoint.parse("smtp://example.org")), Recorder()
+    exchange.connection_made(transport)
+    exchange.data_received(b"220 hi\r\n")
+    assert (await exchange.greeting).code == 220
+    return exchange, transport
+
+
+async def _turns(exchange: Exchange) -> None:
+    """Let the loop turn until the whole message is written."""
+    for _ in range(10_000):
+        if exchange.is_sent:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the message is not written")
+
+
+async def test_a_message_is_written_in_small_pieces_with_the_loop_free_in_between(
+    link: tuple[Exchange, Recorder],
+) -> None:
+    exchange, transport = link
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    sending = asyncio.create_task(exchange.message(Content((b"x" * 50 + b".\n" * 2_000_000,)).chunks()))
+    await _turns(exchange)
+    exchange.data_received(b"250 ok\r\n")
+    assert await sending == (250, "ok")
+    counting.cancel()
+    assert max(map(len, transport.written)) <= 2 * CHUNK + 2  # each byte may have become two at the most
+    assert turns > len(transport.written)
+
+
+async def test_a_server_that_takes_no_more_is_waited_for(link: tuple[Exchange, Recorder]) -> None:
+    exchange, _ = link
+    taken = []
+
+    def chunks() -> Iterator[bytes]:
+        for number in range(10):
+            taken.append(number)
+            if number == 3:
+                exchange.pause_writing()
+            yield b"line\n"
+
+    sending = asyncio.create_task(exchange.message(chunks()))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert taken == [0, 1, 2, 3]
+    exchange.resume_writing()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(taken) == 10
+    exchange.data_received(b"250 ok\r\n")
+    await sending
+    exchange.resume_writing()  # once too often does no harm
+
+
+async def test_a_server_that_takes_no_more_and_leaves_is_not_waited_for(link: tuple[Exchange, Recorder]) -> None:
+    exchange, transport = link
+    exchange.pause_writing()
+    sending = asyncio.create_task(exchange.message([b"x"]))
+    await asyncio.sleep(0)
+    exchange.connection_lost(None)
+    with pytest.raises(DisconnectedError):
+        await sending
+    assert transport.written == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "sent"),
+    [(b"250 ok\r\n", ProtocolError, True), (b"", DisconnectedError, False)],
+)
+async def test_what_comes_while_the_end_of_the_message_is_still_here_is_no_answer_to_it(
+    link: tuple[Exchange, Recorder], reply: bytes, kind: type[Exception], sent: bool
+) -> None:
+    exchange, transport = link
+    sending = asyncio.create_task(exchange.message([b"x"]))
+    await _turns(exchange)
+    transport.unsent = 1
+    if reply:
+        exchange.data_received(reply)
+    else:
+        exchange.eof_received()
+    with pytest.raises(kind):
+        await sending
+    assert exchange.is_sent is sent
+
+
+async def test_a_source_that_fails_leaves_half_a_message_and_so_drops_the_connection(
+    link: tuple[Exchange, Recorder],
+) -> None:
+    exchange, transport = link
+
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise UsageError("no more")
+
+    with pytest.raises(UsageError):
+        await exchange.message(chunks())
+    assert transport.closing
+    assert transport.written == [b"half"]
+    assert not exchange.is_usable
+    assert not exchange.is_sent
+
+
+@pytest.mark.parametrize("line", [b"NOOP\r\nRSET", b"NOOP\n", b"NO\0OP", b"\x7f"])
+async def test_a_control_character_in_a_command_is_written_by_nobody(
+    link: tuple[Exchange, Recorder], line: bytes
+) -> None:
+    exchange, transport = link
+    with pytest.raises(UsageError):
+        await exchange.command(line, "NOOP")
+    with pytest.raises(UsageError):
+        await exchange.execute_command(line)
+    assert transport.written == []
+    assert exchange.is_usable
+
+
+async def test_replies_go_to_their_commands_in_order(link: tuple[Exchange, Recorder]) -> None:
+    exchange, transport = link
+    asked = [asyncio.create_task(exchange.command(b"NOOP %d" % number, "NOOP")) for number in range(5)]
+    await asyncio.sleep(0)
+    assert transport.written == [b"NOOP %d\r\n" % number for number in range(5)]
+    exchange.data_received(b"".join(b"25%d ok\r\n" % number for number in range(5)))
+    assert [(await one).code for one in asked] == [250, 251, 252, 253, 254]
+
+
+async def test_whoever_waits_when_the_connection_goes_hears_of_it(link: tuple[Exchange, Recorder]) -> None:
+    exchange, _ = link
+    asked = [asyncio.create_task(exchange.command(b"NOOP", "NOOP")) for _ in range(3)]
+    await asyncio.sleep(0)
+    exchange.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+    for one in asked:
+        with pytest.raises(DisconnectedError, match="reset by the peer"):
+            await one
+
+
+_SENDING = """
+import asyncio, sys
+from email.message import EmailMessage
+from asyncnet import smtp
+
+class Server(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport, self.tail, self.in_message = transport, b"", False
+        transport.write(b"220 hi\\r\\n")
+    def data_received(self, data):
+        if self.in_message:
+            self.tail = (self.tail + data)[-5:]
+            if self.tail == b"\\r\\n.\\r\\n":
+                self.in_message = False
+                self.transport.write(b"250 ok\\r\\n")
+        elif data.startswith(b"DATA"):
+            self.in_message = True
+            self.transport.write(b"354 go on\\r\\n")
+        else:
+            self.transport.write(b"250 SIZE\\r\\n" if not data.startswith(b"QUIT") else b"221 bye\\r\\n")
+
+async def main(size, send):
+    message = EmailMessage()
+    message["From"], message["To"] = "alice@example.org", "bob@example.net"
+    message.set_content("hello")
+    message.add_attachment("x" * 75 + "\\n", filename="big.txt", cte="7bit")
+    [attachment] = message.iter_attachments()
+    attachment.set_payload(("x" * 75 + "\\n") * (size // 76))
+    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
+    async with server, smtp.session(f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}") as outgoing:
+        if send:
+            await outgoing.send(message)
+
+asyncio.run(main(int(sys.argv[1]), sys.argv[2] == "send"))
+"""
+
+
+def test_sending_a_big_message_costs_no_memory() -> None:
+    held = peak_memory(_SENDING, "50000000", "hold")
+    sent = peak_memory(_SENDING, "50000000", "send")
+    assert sent - held < 6_000_000
