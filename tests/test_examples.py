@@ -1,5 +1,6 @@
 """Every example runs and says what it promises; those for mail run against real servers too (tests/real)."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -87,7 +88,8 @@ class Site(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text.encode())
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -121,9 +123,9 @@ def test_a_page_is_read_whole_and_its_first_bytes(site: str) -> None:
 
 def test_a_form_is_sent_by_get_and_by_post(site: str) -> None:
     said = run("http_post.py", f"{site}/form")
-    assert "page /form" in said
-    assert "posted" in said
-    assert said.count("200") >= 2
+    assert f"GET {site}/form?name=alice" in said
+    assert "posted {'name': ['alice']" in said
+    assert said.count("200 OK") == 2
 
 
 def test_jobs_are_composed(site: str) -> None:
