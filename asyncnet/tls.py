@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Sequence
 
+from asyncnet.client_hello import ServerSSLObject
 from asyncnet.errors import UsageError
 from asyncnet.translation import described
 
@@ -58,7 +59,7 @@ def server_context(
     client_ca: Path | bytes | None = None,
     alpn: Sequence[str] = (),
 ) -> ssl.SSLContext:
-    """Make a context for a server.
+    """Make a context for a server; `Connection.tls.server_name` tells what name each client asked for.
 
     Args:
         certificate: its chain, leaf first (PEM file).
@@ -71,6 +72,7 @@ def server_context(
         UsageError: as in `client_context`.
     """
     context = _modern(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+    context.sslobject_class = ServerSSLObject
     _present(context, certificate, key, key_password)
     if client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED

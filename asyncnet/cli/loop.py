@@ -1,0 +1,24 @@
+"""The event loop of a command that ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import asyncnet
+from asyncnet.cli.tally import INTERRUPTED
+
+T = TypeVar("T")
+
+
+def completed(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end and give its result.
+
+    Raises:
+        SystemExit: it was interrupted; the status is 130. A KeyboardInterrupt would make click write an empty line.
+    """
+    try:
+        result: Any = asyncnet.run(main)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    return result  # type: ignore[no-any-return]

@@ -1,0 +1,220 @@
+"""fetch: a URL becomes a Job. Of the jobs, this file alone knows the protocols."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, Union
+
+from asyncnet.credentials import Credentials, check_login
+from asyncnet.deadline import deadline
+from asyncnet.endpoint import Endpoint
+from asyncnet.errors import LimitError, UsageError, printable
+from asyncnet.jobs.job import Job, Leaf
+from asyncnet.message import Message
+from asyncnet.proxy import Proxy
+from asyncnet.retry import Retry
+
+if TYPE_CHECKING:
+    from asyncnet.http.session import Session as HttpSession
+    from asyncnet.jobs.crew import Crew
+    from asyncnet.jobs.worker import Worker
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_MESSAGES = 1000
+MAX_TOTAL_BYTES = 256 * 1024 * 1024
+
+FETCHED = ("http", "imap", "pop3", "tcp")
+"""the protocols of which something can be fetched"""
+
+
+class Fetcher(Protocol):
+    """What fetches by a policy of its own: its TLS, proxy, limits and warm sessions in place of each job's."""
+
+    async def fetch(self, endpoint: Endpoint, credentials: Credentials | None = None, /) -> Any:
+        """Give what is at `endpoint`."""
+
+
+Client = Union[Fetcher, "HttpSession"]
+"""what `client=` takes; an http.Session is used for http alone"""
+
+
+def fetch(
+    url: str | Endpoint,
+    credentials: Credentials | None = None,
+    *,
+    timeout: float | None = 30.0,
+    retry: Retry | None = None,
+    name: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    proxy: str | Proxy | None = None,
+    allow_plaintext_login: bool = False,
+    max_bytes: int = MAX_BYTES,
+    max_messages: int = MAX_MESSAGES,
+    max_total_bytes: int = MAX_TOTAL_BYTES,
+) -> Job[Any]:
+    """Make a job of a URL, whose scheme tells what it gives.
+
+    - `http`, `https`: the Response, after redirects. A status of 400 or more is its failure, a StatusError.
+    - `imap`, `pop3` and their secure forms: the messages of the mailbox, a list of Message; none is marked or deleted.
+    - `tcp`, `tls`, `unix`: the bytes that the peer sends until it ends; nothing is sent to it.
+
+    Args:
+        url: where.
+        credentials: who signs in there.
+        timeout: seconds for each attempt, from the lookup to the last byte; None is no limit.
+        retry: when to try again after a transient failure; None never does.
+        name: what its outcome is called; None takes the URL.
+        tls: the context to use where the scheme asks for TLS; None verifies against the system's authorities.
+        proxy: the way there; None goes directly.
+        allow_plaintext_login: send the secret even where a listener could read it.
+        max_bytes: the longest body of http, and the most bytes of tcp; more is a LimitError.
+        max_messages: the most messages of a mailbox; more is a LimitError.
+        max_total_bytes: the most bytes that they may have together.
+
+    Raises:
+        InvalidEndpoint: not a URL, or a password in it.
+        UsageError: a scheme that nothing is fetched from (smtp), credentials that contradict the URL or would travel
+            in plaintext, or a negative number.
+
+    The http jobs of a run share connections and cookies: one session for the whole run.
+    """
+    endpoint = Endpoint.parse(url)
+    if endpoint.protocol not in FETCHED:
+        raise UsageError(f"nothing is fetched from {endpoint.scheme}://", endpoint=endpoint)
+    check_login(endpoint, credentials, allow_plaintext_login=allow_plaintext_login, proxied=proxy is not None)
+    if min(max_bytes, max_messages, max_total_bytes) < 0:
+        raise UsageError("a limit is at least 0", endpoint=endpoint)
+    deadline(timeout, endpoint)  # refuses what is no number of seconds
+    job = _Fetch(
+        name or str(endpoint),
+        endpoint,
+        credentials,
+        timeout,
+        tls,
+        None if proxy is None else Proxy.parse(proxy),
+        allow_plaintext_login,
+        (max_bytes, max_messages, max_total_bytes),
+    )
+    return job if retry is None else job.retry(retry)
+
+
+def shown(url: str | Endpoint) -> str:
+    """Name a URL that cannot be used, without what might be a password in it."""
+    text = printable(str(url))
+    scheme, separator, rest = text.partition("://")
+    return f"{scheme}://***@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
+
+
+class _Fetch(Leaf[Any]):
+    __slots__ = ("_allow", "_credentials", "_endpoint", "_limits", "_proxy", "_timeout", "_tls")
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        credentials: Credentials | None,
+        timeout: float | None,
+        tls: ssl.SSLContext | None,
+        proxy: Proxy | None,
+        allow_plaintext_login: bool,
+        limits: tuple[int, int, int],
+    ) -> None:
+        super().__init__(name, endpoint.host or endpoint.path)
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._timeout = timeout
+        self._tls = tls
+        self._proxy = proxy
+        self._allow = allow_plaintext_login
+        self._limits = limits
+
+    @property
+    def _shown(self) -> str:
+        return self._endpoint.redacted
+
+    async def _perform(self, worker: Worker) -> Any:
+        client = worker.crew.client
+        protocol = self._endpoint.protocol
+        if client is not None and hasattr(client, "fetch"):
+            value = await self._by_client(client)
+        elif protocol == "http":
+            value = await self._page(client or worker.crew.shared(_Sessions).get(self._tls, self._proxy, self._allow))
+        elif protocol == "tcp":
+            return await self._bytes()
+        else:
+            return await self._messages(protocol)
+        if protocol == "http":
+            value.raise_for_status()
+        return value
+
+    async def _by_client(self, client: Fetcher) -> Any:
+        async with deadline(self._timeout, self._endpoint, "fetch"):
+            return await client.fetch(self._endpoint, self._credentials)
+
+    async def _page(self, session: HttpSession) -> Any:
+        return await session.get(
+            self._endpoint,
+            self._credentials,
+            max_bytes=self._limits[0],
+            timeout=math.inf if self._timeout is None else self._timeout,
+        )
+
+    async def _messages(self, protocol: str) -> list[Message]:
+        fetch_mail: Callable[..., Awaitable[list[Message]]]
+        if protocol == "pop3":
+            from asyncnet.pop3.oneshot import fetch as fetch_mail
+        else:
+            from asyncnet.imap.oneshot import fetch as fetch_mail
+        return await fetch_mail(
+            self._endpoint,
+            self._credentials,
+            max_messages=self._limits[1],
+            max_total_bytes=self._limits[2],
+            tls=self._tls,
+            timeout=self._timeout,
+            proxy=self._proxy,
+            allow_plaintext_login=self._allow,
+        )
+
+    async def _bytes(self) -> bytes:
+        from asyncnet.streams.connect import connect
+
+        received = bytearray()
+        most = self._limits[0]
+        # Closed after the deadline, and in bounded time: what has come is not given up for a goodbye.
+        async with contextlib.AsyncExitStack() as stack, deadline(self._timeout, self._endpoint, "fetch"):
+            opening = connect(self._endpoint, tls=self._tls, timeout=None, proxy=self._proxy)
+            connection = await stack.enter_async_context(opening)
+            while chunk := await connection.read():
+                received += chunk
+                if len(received) > most:
+                    raise LimitError(f"more than {most} bytes", limit=most, endpoint=self._endpoint, operation="fetch")
+        return bytes(received)
+
+
+class _Sessions:
+    """The http sessions of one run: one, unless its jobs differ in TLS, proxy or what they allow."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._limit = crew.limit
+        self._sessions: dict[tuple[ssl.SSLContext | None, Proxy | None, bool], HttpSession] = {}
+
+    def get(self, tls: ssl.SSLContext | None, proxy: Proxy | None, allow_plaintext_login: bool) -> HttpSession:
+        """Give the session for this way."""
+        key = (tls, proxy, allow_plaintext_login)
+        if key not in self._sessions:
+            from asyncnet.http.session import Session
+
+            # As many connections as slots: the run is the only gate.
+            self._sessions[key] = Session(
+                tls=tls, proxy=proxy, allow_plaintext_login=allow_plaintext_login, max_connections=self._limit
+            )
+        return self._sessions[key]
+
+    async def aclose(self) -> None:
+        """Close them."""
+        for session in self._sessions.values():
+            await session.aclose()

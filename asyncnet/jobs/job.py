@@ -1,0 +1,263 @@
+"""Job and Outcome: work that has a name, and how it ended.
+
+A job is a description: making one does nothing, and it may be run again. A combination of jobs is a job. Only leaves
+(`call`, `fetch`) touch the world, and only they hold a slot of the run's `limit` and a place at their host; a job that
+waits, for its parts or for another attempt, holds none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, overload
+
+from asyncnet.deadline import deadline
+from asyncnet.errors import UsageError
+from asyncnet.retry import Retry
+
+if TYPE_CHECKING:
+    from asyncnet.jobs.worker import Worker
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+U = TypeVar("U")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T_co]):
+    """How a job ended: with a value or with an error, never with a cancellation.
+
+    Args:
+        name: the job's name.
+        value: what it gave; None if it failed.
+        error: what it failed with; None if it did not.
+        attempts: how often it was tried; 0 if the run's timeout passed before it began.
+        seconds: from its beginning to its end, waiting between attempts included.
+    """
+
+    name: str
+    value: T_co | None = None
+    error: Exception | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with a value."""
+        return self.error is None
+
+    def result(self) -> T_co:
+        """Give the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]  # without an error it is the job's own value, None or not
+
+
+# No ABC: its isinstance(), asked twice for each job, would cost as much as a tenth of all that a run does for it.
+class Job(Generic[T_co]):
+    """Work with a name, to be run by `jobs.run` or `jobs.as_completed`; made by `call`, `fetch`, `all_of`, `first_of`.
+
+    Attributes:
+        name: what outcomes call it.
+    """
+
+    __slots__ = ("_host", "name")
+
+    def __init__(self, name: str, host: str | None = None) -> None:
+        self.name = name
+        # The host of the first leaf, where that is known beforehand: a run sets a job aside while its host is busy.
+        self._host = host
+
+    async def _execute(self, worker: Worker) -> T_co:
+        """Do it, as `worker`, who sees to slots and hosts."""
+        raise NotImplementedError
+
+    @property
+    def _shown(self) -> str:
+        # The name where anybody may read it: in errors and logs.
+        return self.name
+
+    @overload
+    def then(self, function: Callable[[T_co], Job[U]]) -> Job[U]: ...
+    @overload
+    def then(self, function: Callable[[T_co], Iterable[Job[U]]]) -> Job[list[U]]: ...
+    def then(self, function: Callable[[T_co], Job[Any] | Iterable[Job[Any]]]) -> Job[Any]:
+        """Go on with the job or jobs that `function` makes of this one's value.
+
+        Several jobs are run as by `all_of`, and may come from a generator: it is asked for the next one when a slot is
+        free, never for all. An exception of `function` is the failure of the whole. It may be used again and again
+        (page after page): the depth costs nothing.
+        """
+        return _Then(self, function)
+
+    def or_else(self, other: Job[U] | Callable[[Exception], Job[U]]) -> Job[T_co | U]:
+        """If this one fails, do `other`, or the job that `other` makes of the error."""
+        return _OrElse(self, other)
+
+    def timeout(self, seconds: float) -> Job[T_co]:
+        """Fail with a DeadlineError if it has not ended `seconds` after it began.
+
+        The time counts from when the run begins the job, and includes waiting: for slots, for a busy host, between
+        attempts. So `.retry(r).timeout(60.0)` bounds all attempts together, `.timeout(60.0).retry(r)` each of them.
+
+        Raises:
+            UsageError: `seconds` is negative or not a number.
+        """
+        return _Timed(self, seconds)
+
+    def retry(self, retry: Retry) -> Job[T_co]:
+        """If it fails with a transient error, try again after the delays of `retry`; a peer's Retry-After is kept."""
+        return _Retried(self, retry)
+
+    def __repr__(self) -> str:
+        return f"<Job {self._shown}>"
+
+
+class Leaf(Job[T_co]):
+    """A job that does something itself, in one slot and at one host."""
+
+    __slots__ = ()
+
+    def _perform(self, worker: Worker) -> Awaitable[T_co]:
+        """Give the work to await; slot and place are held by then."""
+        raise NotImplementedError
+
+    async def _execute(self, worker: Worker) -> T_co:
+        await worker.enter(self._host)
+        try:
+            return await self._perform(worker)
+        finally:
+            worker.leave()
+
+
+class _Call(Leaf[T]):
+    __slots__ = ("_arguments", "_function")
+
+    def __init__(
+        self, function: Callable[..., Awaitable[T]], arguments: tuple[Any, ...], name: str, host: str | None
+    ) -> None:
+        self.name = name  # not by super(): a call is made for each job, and is measured in tenths of a microsecond
+        self._host = host
+        self._function = function
+        self._arguments = arguments
+
+    def _perform(self, worker: Worker) -> Awaitable[T]:
+        return self._function(*self._arguments)
+
+
+def call(
+    function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts, name: str | None = None, host: str | None = None
+) -> Job[T]:
+    """Make a job of an async function and its arguments; for keyword arguments use `functools.partial`.
+
+    Args:
+        name: what its outcome is called; None takes the function's own name.
+        host: whose `per_host` limit it counts for; None for nobody's.
+
+    It may be called more than once where the job is retried or run again.
+    """
+    return _Call(function, arguments, name or getattr(function, "__name__", None) or repr(function), host)
+
+
+class _Then(Job[T_co]):
+    __slots__ = ("_first", "_function")
+
+    def __init__(self, first: Job[Any], function: Callable[[Any], Job[Any] | Iterable[Job[Any]]]) -> None:
+        super().__init__(first.name, first._host)
+        self._first = first
+        self._function = function
+
+    @property
+    def _shown(self) -> str:
+        return self._first._shown
+
+    async def _execute(self, worker: Worker) -> T_co:
+        # A stack of our own: ten thousand pages, each `.then` the next, would be ten thousand frames of Python's.
+        job: Job[Any] = self
+        functions: list[Callable[[Any], Job[Any] | Iterable[Job[Any]]]] = []
+        while True:
+            while isinstance(job, _Then):
+                functions.append(job._function)
+                job = job._first
+            value = await job._execute(worker)
+            if not functions:
+                return value  # type: ignore[no-any-return]
+            job = _one(functions.pop()(value), self.name)
+
+
+def _one(made: Job[Any] | Iterable[Job[Any]], name: str) -> Job[Any]:
+    """One job for what a `.then` function returned."""
+    from asyncnet.jobs.compose import AllOf  # it is built on this file
+
+    if isinstance(made, Job):
+        return made
+    if isinstance(made, str) or not isinstance(made, Iterable):
+        raise UsageError(f"the function given to .then() returned {type(made).__name__}, not a job or several")
+    return AllOf(made, name)
+
+
+class _OrElse(Job[T_co]):
+    __slots__ = ("_first", "_other")
+
+    def __init__(self, first: Job[Any], other: Job[Any] | Callable[[Exception], Job[Any]]) -> None:
+        super().__init__(first.name, first._host)
+        self._first = first
+        self._other = other
+
+    @property
+    def _shown(self) -> str:
+        return self._first._shown
+
+    async def _execute(self, worker: Worker) -> T_co:
+        try:
+            return await self._first._execute(worker)  # type: ignore[no-any-return]
+        except Exception as error:
+            other = self._other if isinstance(self._other, Job) else self._other(error)
+        if not isinstance(other, Job):
+            raise UsageError(f"the function given to .or_else() returned {type(other).__name__}, not a job")
+        return await other._execute(worker)  # type: ignore[no-any-return]
+
+
+class _Timed(Job[T_co]):
+    __slots__ = ("_inner", "_seconds")
+
+    def __init__(self, inner: Job[T_co], seconds: float) -> None:
+        super().__init__(inner.name, inner._host)
+        deadline(seconds)  # refuses what is no number of seconds
+        self._inner = inner
+        self._seconds = seconds
+
+    @property
+    def _shown(self) -> str:
+        return self._inner._shown
+
+    async def _execute(self, worker: Worker) -> T_co:
+        async with deadline(self._seconds, operation=self._shown):
+            return await self._inner._execute(worker)
+
+
+class _Retried(Job[T_co]):
+    __slots__ = ("_inner", "_retry")
+
+    def __init__(self, inner: Job[T_co], retry: Retry) -> None:
+        super().__init__(inner.name, inner._host)
+        self._inner = inner
+        self._retry = retry
+
+    @property
+    def _shown(self) -> str:
+        return self._inner._shown
+
+    async def _execute(self, worker: Worker) -> T_co:
+        attempt = 1
+        while True:
+            try:
+                return await self._inner._execute(worker)
+            except Exception as error:
+                delay = self._retry.delay(error, attempt)
+                if delay is None:
+                    raise
+            await worker.pause(delay)
+            attempt += 1
+            worker.attempts += 1

@@ -1,0 +1,391 @@
+"""serve(): a listening place and its clients, each in a task of its own.
+
+Safe defaults are on: clients, buffers, handshakes, silence and slow readers are all bounded. A client's fault ends that
+client and costs at most one log line a second of its kind; the server closes what a handler leaves open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import NamedTuple
+
+from asyncnet.deadline import deadline
+from asyncnet.dial import CLOSE_SECONDS
+from asyncnet.endpoint import Endpoint, Security
+from asyncnet.errors import NetError, UsageError
+from asyncnet.streams.address import Address, address
+from asyncnet.streams.connection import Connection
+from asyncnet.streams.listener import Listeners, listen
+from asyncnet.streams.log import ClientLog
+from asyncnet.streams.opening import Opening
+from asyncnet.streams.protocol import StreamProtocol
+from asyncnet.streams.stats import ClientRecord, ServerStats
+from asyncnet.streams.watchdog import Watchdog
+from asyncnet.translation import TALKING, translated
+
+Handler = Callable[[Connection], Awaitable[None]]
+
+logger = logging.getLogger("asyncnet.server")
+
+_SILENT_SECONDS = 0.5
+"""While draining, a client that sends nothing for so long, to a handler that waits for it, is told that this is all."""
+
+
+class Limits(NamedTuple):
+    """What a server grants its clients; the parameters of `serve`."""
+
+    max_clients: int
+    max_per_address: int | None
+    max_buffer_bytes: int
+    idle_timeout: float | None
+    handshake_timeout: float
+    write_timeout: float | None
+    total_timeout: float | None
+    min_rate: float
+    grace: float
+    proxy_protocol: bool
+
+
+class Server:
+    """A listening place; made by `serve`.
+
+    Attributes:
+        endpoint: where it listens, with the real port; for all interfaces the host is "".
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        endpoint: Endpoint,
+        sockets: list[socket.socket],
+        context: ssl.SSLContext | None,
+        limits: Limits,
+        on_end: Callable[[ClientRecord], object] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._handler = handler
+        self._context = context
+        self._limits = limits
+        self._clients: dict[asyncio.Task[None], Connection | None] = {}
+        self._per_address: dict[object, int] = {}
+        self._stats = ServerStats()
+        self._on_end = on_end
+        self._closing = False
+        self._stopped = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._log = ClientLog(logger, self._loop.time)
+        self.endpoint = endpoint if endpoint.is_unix else replace(endpoint, port=sockets[0].getsockname()[1])
+        self._listeners = Listeners(self._loop, sockets, self._take, self._starved)
+        self._listeners.resume()
+
+    @property
+    def clients(self) -> int:
+        """How many clients there are now."""
+        return self._stats.active
+
+    @property
+    def stats(self) -> ServerStats:
+        """What it has seen so far."""
+        return self._stats.snapshot()
+
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Use another context (a renewed certificate) for the clients that come from now on; the others stay.
+
+        Raises:
+            UsageError: the server is not one of `tls://`.
+        """
+        if self._context is None:
+            raise UsageError("a server of plaintext has no certificate to renew", endpoint=self.endpoint)
+        self._context = context
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed; clients are served with or without this."""
+        await self._stopped.wait()
+
+    async def aclose(self, *, grace: float | None = None) -> None:
+        """Stop accepting at once, let running handlers end within `grace` seconds, then abort those that have not.
+
+        A client that is silent for half a second, while its handler waits for it, is treated as if it had ended. The
+        address can be bound again at once. Idempotent. Cancelled, it aborts all clients at once.
+
+        Args:
+            grace: seconds; None takes that of `serve`.
+        """
+        self._closing = True
+        self._listeners.close()
+        self._stopped.set()
+        try:
+            await self._drain(self._limits.grace if grace is None else grace)
+        finally:
+            await self._abort()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # A cancellation is how services are told to stop: clients get their grace. Another error is not waited for.
+        failed = error is not None and not isinstance(error, asyncio.CancelledError)
+        await self.aclose(grace=0.0 if failed else None)
+
+    def __repr__(self) -> str:
+        return f"<asyncnet.Server {self.endpoint} {'closed' if self._closing else f'{self._stats.active} clients'}>"
+
+    # Clients come.
+
+    def _take(self, sock: socket.socket, name: object) -> bool:
+        peer = address(name)
+        stats = self._stats
+        stats.accepted += 1
+        # Behind a proxy all clients come from its address: they are counted when it has told theirs.
+        if not self._limits.proxy_protocol and not self._admit(peer):
+            sock.close()
+            return True
+        stats.active += 1
+        self._empty.clear()
+        task = self._loop.create_task(self._serve(sock, peer))
+        self._clients[task] = None
+        task.add_done_callback(self._ended)
+        return stats.active < self._limits.max_clients
+
+    def _admit(self, peer: Address) -> bool:
+        limit, host = self._limits.max_per_address, peer.host
+        if limit is None or peer.is_unix:
+            return True
+        count = self._per_address.get(host, 0)
+        if count >= limit:
+            self._stats.refused += 1
+            self._log.info("per-address", f"refused {host}: it has {limit} connections already")
+            return False
+        self._per_address[host] = count + 1
+        return True
+
+    def _starved(self, text: str) -> None:
+        logger.error("%s: %s", self.endpoint, text)
+
+    async def _serve(self, sock: socket.socket, peer: Address) -> None:
+        protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
+        admitted = not self._limits.proxy_protocol
+        refused = False
+        fault: Exception | None = None
+        try:
+            if not admitted:
+                peer = protocol.told_peer = await self._ask_proxy(sock, peer)
+                admitted = self._admit(peer)
+                refused = not admitted
+                if refused:
+                    return
+            await self._adopt(sock, protocol)
+            connection = Connection(protocol, self.endpoint, write_timeout=self._limits.write_timeout, server_side=True)
+            task = asyncio.current_task()
+            assert task is not None
+            self._clients[task] = connection
+            await self._handler(connection)
+            await self._finish(connection)
+        except (NetError, OSError) as error:
+            fault = error
+            self._log.info(type(error).__name__, f"client {peer}: {error}")
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+        except Exception as error:
+            fault = error
+            self._log.failure(type(error).__name__, f"the handler failed: {error!r}", error)
+        finally:
+            protocol.abort()
+            if protocol.transport is None:
+                sock.close()
+            if admitted:
+                self._dismiss(peer)
+            record = ClientRecord(
+                peer, self._loop.time() - protocol.opened_at, protocol.received_bytes, protocol.sent_bytes, fault
+            )
+            self._release(None if refused else record)
+
+    async def _ask_proxy(self, sock: socket.socket, peer: Address) -> Address:
+        from asyncnet.streams.proxy_header import receive_header
+
+        async with deadline(self._limits.handshake_timeout, self.endpoint, "PROXY header"):
+            with translated(TALKING, self.endpoint, "PROXY header"):
+                return (await receive_header(sock)).source or peer
+
+    async def _adopt(self, sock: socket.socket, protocol: StreamProtocol) -> None:
+        limits, context = self._limits, self._context
+        await self._loop.connect_accepted_socket(
+            lambda: protocol,
+            sock,
+            ssl=context,
+            ssl_handshake_timeout=None if context is None else limits.handshake_timeout,
+            ssl_shutdown_timeout=None if context is None else CLOSE_SECONDS,
+        )
+        if limits.idle_timeout is not None or limits.total_timeout is not None or limits.min_rate:
+            protocol.watchdog = Watchdog(
+                self._loop,
+                protocol,
+                idle=limits.idle_timeout,
+                total=limits.total_timeout,
+                min_rate=limits.min_rate,
+            )
+
+    async def _finish(self, connection: Connection) -> None:
+        """Close what the handler left open; what it wrote is still sent, while the client takes it."""
+        transport = connection._protocol.transport
+        if transport is None or connection._protocol.lost:
+            return
+        if self._context is None and not connection.is_tls and transport.get_write_buffer_size() == 0:
+            transport.close()  # nothing to wait for
+            return
+        await connection._close(self._limits.write_timeout or CLOSE_SECONDS)
+
+    # Clients go.
+
+    def _dismiss(self, peer: Address) -> None:
+        if peer.host in self._per_address:
+            self._per_address[peer.host] -= 1
+            if not self._per_address[peer.host]:
+                del self._per_address[peer.host]
+
+    def _release(self, record: ClientRecord | None) -> None:
+        self._stats.active -= 1
+        if not self._stats.active:
+            self._empty.set()
+        if not self._closing:
+            self._listeners.resume()
+        if record is None:
+            return  # it was refused: there is nothing to tell
+        self._stats.tally(record)
+        if self._on_end is not None:
+            try:
+                self._on_end(record)
+            except Exception as error:
+                self._log.failure("on_end", f"the hook on_end failed: {error!r}", error)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._clients[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a bug in asyncnet.Server", "exception": error, "task": task})
+
+    async def _drain(self, grace: float) -> None:
+        end = self._loop.time() + grace
+        await asyncio.sleep(0)  # who came last has its task's first step: what never began would clean up nothing
+        heard: dict[Connection, int] = {}
+        while self._stats.active and (left := end - self._loop.time()) > 0:
+            try:
+                async with asyncio.timeout(min(left, _SILENT_SECONDS)):
+                    await self._empty.wait()
+            except TimeoutError:
+                heard = self._hush(heard)
+
+    def _hush(self, before: dict[Connection, int]) -> dict[Connection, int]:
+        heard: dict[Connection, int] = {}
+        for task, connection in self._clients.items():
+            if connection is None:
+                task.cancel()  # in its handshake still: no exchange is running that could end well
+            else:
+                protocol = connection._protocol
+                heard[connection] = protocol.received_bytes + protocol.sent_bytes
+                if heard[connection] == before.get(connection) and protocol.readable.is_busy:
+                    protocol.hush()
+        return heard
+
+    async def _abort(self) -> None:
+        tasks = list(self._clients)
+        for task in tasks:
+            connection = self._clients.get(task)
+            if connection is not None:
+                connection.abort()
+            task.cancel()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+            if stuck:
+                logger.error("%s: %d handlers do not end though cancelled", self.endpoint, len(stuck))
+        await asyncio.sleep(0)  # the transports' last callbacks close their sockets
+
+
+def serve(
+    handler: Handler,
+    endpoint: str | Endpoint,
+    *,
+    tls: ssl.SSLContext | None = None,
+    backlog: int = 1024,
+    max_clients: int = 10_000,
+    max_per_address: int | None = None,
+    max_buffer_bytes: int = 262_144,
+    idle_timeout: float | None = 300.0,
+    handshake_timeout: float = 10.0,
+    write_timeout: float | None = 30.0,
+    total_timeout: float | None = None,
+    min_rate: float = 16.0,
+    grace: float = 5.0,
+    reuse_port: bool = False,
+    proxy_protocol: bool = False,
+    on_end: Callable[[ClientRecord], object] | None = None,
+) -> Opening[Server]:
+    """Listen and serve.
+
+    Use it as `async with serve(handler, url) as server`, or `server = await serve(handler, url)`.
+
+    Args:
+        handler: `async def handler(connection)`, run in a task for each client; the connection is closed after it.
+        endpoint: `tcp://host:port` (port 0: any free one; no host: all interfaces), `tls://...`, or `unix:///path`.
+        tls: the server's context, required for `tls://` (see `server_context`).
+        backlog: connections that the kernel keeps waiting.
+        max_clients: at that number no more are accepted until one leaves; they wait in the backlog.
+        max_per_address: connections from one address; more are closed at once. None is no limit, and a Unix socket's
+            clients have no address.
+        max_buffer_bytes: bound of what is received ahead of the handler, for each client; at half of it reading pauses.
+        idle_timeout: seconds of silence in both directions that end a client; None is no limit.
+        handshake_timeout: seconds for the TLS handshake, and as many for the PROXY header before it.
+        write_timeout: seconds that a write may wait for the client to make room; None is no limit.
+        total_timeout: seconds that a client may stay; None is no limit.
+        min_rate: bytes a second that a client must keep up, after ten seconds, in the middle of a line or block that
+            the handler waits for; 0 is no limit.
+        grace: seconds that running handlers get when the server closes.
+        reuse_port: let other processes listen on the same port (SO_REUSEPORT).
+        proxy_protocol: every client comes through a proxy that tells who it is in a PROXY header (version 1 or 2),
+            before TLS; one without is turned away. `peer` and `max_per_address` then speak of the client.
+        on_end: called with a `ClientRecord` when a client has ended, for metrics; it must not block.
+
+    Raises:
+        InvalidEndpoint, UsageError: another scheme, no context for `tls://` or one without need, a limit below 1.
+        ConnectError: the address is in use, not ours, or not permitted.
+
+    Leaving the block by cancellation drains as `aclose()` does; by another error it aborts the clients. No signal
+    handlers are installed: `run(..., signals=True)` does that.
+    """
+    where = Endpoint.parse(endpoint)
+    if where.protocol != "tcp":
+        raise UsageError("serve takes tcp://, tls:// and unix://", endpoint=where)
+    if (tls is not None) != (where.security is Security.TLS):
+        raise UsageError("tls:// needs a context (tls=server_context(...)), and nothing else takes one", endpoint=where)
+    if min(max_clients, max_buffer_bytes, backlog, 1 if max_per_address is None else max_per_address) < 1:
+        raise UsageError("a limit below 1 would serve nobody", endpoint=where)
+    timeouts = (idle_timeout, handshake_timeout, write_timeout, total_timeout)
+    if not all(one is None or 0 < one < math.inf for one in timeouts) or not min(min_rate, grace) >= 0:
+        raise UsageError("a timeout is above 0 (None is no limit), rate and grace are not below 0", endpoint=where)
+    limits = Limits(
+        max_clients,
+        max_per_address,
+        max_buffer_bytes,
+        idle_timeout,
+        handshake_timeout,
+        write_timeout,
+        total_timeout,
+        min_rate,
+        grace,
+        proxy_protocol,
+    )
+
+    async def open_it() -> Server:
+        sockets = await listen(where, backlog=backlog, reuse_port=reuse_port)
+        return Server(handler, where, sockets, tls, limits, on_end)
+
+    return Opening(open_it)

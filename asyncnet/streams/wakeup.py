@@ -1,0 +1,115 @@
+"""Wakeup: how a read waits, without a Future and without a second turn of the loop.
+
+A Future's result travels through the loop's ready queue, so a task that waits for bytes is resumed one poll later than
+the bytes came, and each wait makes a Future and a Handle. asyncio allows for other awaitables: a task that is given an
+object with `_asyncio_future_blocking` leaves its wake-up call there by `add_done_callback`, and takes it up again when
+that is called, whoever calls it (this is how futures of other libraries are awaited; see `Task.__step` in CPython's
+`asyncio/tasks.py`). A Wakeup keeps that call and makes it from within the transport's own callback, where no task is
+running: the task goes on at once, its bytes still in the processor's cache. Where a task is running (one connection
+writes into another of the same loop), the call goes through the loop as a Future's would.
+
+A Wakeup has no state of being done or cancelled: a cancelled task is woken, and throws its CancelledError by itself.
+So a cancellation cannot be lost to a wake-up that is on its way, nor to the next reader.
+
+Measured on 64-byte echoes over one connection: one poll of the loop less and about 13,000 instructions less a message;
+`make bench-core` shows it beside asyncio's streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import current_task
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, NoReturn
+
+
+class Wakeup:
+    """One wait at a time for one task; used again for the next. Not for use from other threads.
+
+    Attributes:
+        callback: the waiting task's wake-up call; None where no task waits, or where it has been woken already.
+        is_busy: whether a task is in a wait: from its first moment until the task runs again.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "callback", "is_busy")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._context: Context | None = None
+        self._loop = loop
+        self.callback: Callable[[Any], object] | None = None
+        self.is_busy = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task waits here and was not woken yet."""
+        return self.callback is not None
+
+    @property
+    def reader(self) -> str:
+        """The name of the task that is in its wait, for errors."""
+        for task in asyncio.all_tasks(self._loop):
+            if getattr(task, "_fut_waiter", None) is self:
+                return task.get_name()
+        return "another task"
+
+    def __await__(self) -> Generator[Wakeup, None, None]:
+        # What `yield self` in a generator does, for a third of its price: the task is given this once, and goes on.
+        self._asyncio_future_blocking = True
+        return iter((self,))  # type: ignore[return-value]  # any iterator will do; typeshed asks for a generator
+
+    def wake(self) -> None:
+        """Let the waiting task go on, at once where that can be; without one nothing happens."""
+        callback, context = self.callback, self._context
+        if callback is None:
+            return
+        self.callback = self._context = None
+        if context is None or current_task(self._loop) is not None:
+            self._loop.call_soon(callback, self, context=context)
+            return
+        try:
+            context.run(callback, self)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # For the loop, which it ends; a transport (uvloop's) would take it for an error of the connection.
+            self._loop.call_soon(_throw, error)
+
+    # The contract of a foreign future, as asyncio's Task uses it.
+
+    def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
+        """Keep the task's wake-up call."""
+        self.callback = callback
+        self._context = context
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        """Forget the wake-up call."""
+        if self.callback != callback:
+            return 0
+        self.callback = self._context = None
+        return 1
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Wake the task that `Task.cancel` is ending, and leave the CancelledError to it: hence always False."""
+        callback = self.callback
+        if callback is not None:
+            self._loop.call_soon(callback, self, context=self._context)
+            self.callback = self._context = None
+        return False
+
+    def cancelled(self) -> bool:
+        """Whether the wait was cancelled: never, its task is."""
+        return False
+
+    def done(self) -> bool:
+        """Whether nobody waits."""
+        return self.callback is None
+
+    def result(self) -> None:
+        """Give the task what it resumes with: nothing."""
+
+    def exception(self) -> None:
+        """As a Future has it; a Wakeup carries no error."""
+
+
+def _throw(error: BaseException) -> NoReturn:
+    raise error
