@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from asyncnet.daemon import in_daemon
 from asyncnet.deadline import phase
 from asyncnet.endpoint import Endpoint
-from asyncnet.errors import UsageError
+from asyncnet.errors import ConnectError, UsageError
 from asyncnet.proxy import Proxy, tunnel
 from asyncnet.translation import CONNECTING, translated
 
@@ -40,11 +40,20 @@ _ABANDON_TURNS = 10
 _LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[^/]*")
 
 
-async def dial(endpoint: Endpoint, *, proxy: str | Proxy | None = None) -> socket.socket:
+async def dial(
+    endpoint: Endpoint, *, proxy: str | Proxy | None = None, allow: Callable[[str], bool] | None = None
+) -> socket.socket:
     """Give a connected, non-blocking stream socket to `endpoint`, TCP_NODELAY set; the caller owns it.
 
+    Args:
+        endpoint: where.
+        proxy: the way there, or None.
+        allow: which of the addresses that the host's name stands for may be connected to; None allows all. A proxy
+            looks the name up itself, and is not asked.
+
     Raises:
-        ConnectError: no such name, no route, refused, at the target or at the proxy, whose URL it then bears.
+        ConnectError: no such name, no route, refused, at the target or at the proxy, whose URL it then bears; or
+            `allow` allows no address (not transient).
         RefusedError: the proxy refused (AuthenticationError: for want of credentials).
         ProtocolError: the proxy does not speak its protocol.
         UsageError: the endpoint has no host, or a Unix socket was to be reached through a proxy.
@@ -59,7 +68,7 @@ async def dial(endpoint: Endpoint, *, proxy: str | Proxy | None = None) -> socke
     with translated(CONNECTING, way or endpoint, "connect"):
         if endpoint.is_unix:
             return await _unix(endpoint.path)
-        sock = await (_direct(endpoint.host, endpoint.port) if way is None else _direct(way.host, way.port))
+        sock = await (_direct(endpoint.host, endpoint.port, allow) if way is None else _direct(way.host, way.port))
     try:
         if way is not None:
             await tunnel(sock, way, endpoint.host, endpoint.port)
@@ -159,8 +168,13 @@ def _looked_up(host: str, port: int, flags: int = 0) -> Sequence[AddressInfo]:
     ]
 
 
-async def _direct(host: str, port: int) -> socket.socket:
+async def _direct(host: str, port: int, allow: Callable[[str], bool] | None = None) -> socket.socket:
     addresses = await resolve(host, port)
+    if allow is not None:
+        refused = addresses
+        addresses = [address for address in addresses if allow(address[4][0])]
+        if not addresses:
+            raise ConnectError(f"not to be connected to: {refused[0][4][0]}", transient=False)
     phase("connect")
     sock = await (_connected(addresses[0]) if len(addresses) == 1 else _raced(addresses))
     try:

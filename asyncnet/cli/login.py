@@ -13,7 +13,7 @@ import contextlib
 import getpass
 import netrc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -181,31 +181,18 @@ async def _printed_by(command: str, option: str) -> str:
 
 
 async def _asked(endpoint: Endpoint, user: str) -> Credentials:
-    with _terminal() as descriptor:
-        if descriptor is not None:
-            return await Credentials.prompt(user, prompt=f"Password of {user} at {endpoint.origin}: ")
-    raise UsageError(
-        f"no password for {user!r}, and no terminal to ask on; set ASYNCNET_PASSWORD or use --password-command",
-        endpoint=endpoint,
-        operation="login",
-    )
+    if not _has_terminal():  # else standard input would be read, which is not for that
+        raise UsageError(
+            f"no password for {user!r}, and no terminal to ask on; set ASYNCNET_PASSWORD or use --password-command",
+            endpoint=endpoint,
+            operation="login",
+        )
+    return await Credentials.prompt(user, prompt=f"Password of {user} at {endpoint.origin}: ")
 
 
-@contextlib.contextmanager
-def _terminal() -> Iterator[int | None]:
-    """The terminal to ask on, or None; afterwards it is set as it was, also if the question was interrupted."""
-    import termios
-
+def _has_terminal() -> bool:
     try:
-        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        yield None
-        return
-    try:
-        before = termios.tcgetattr(descriptor)
-        try:
-            yield descriptor
-        finally:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-    finally:
-        os.close(descriptor)
+        return False
+    return True

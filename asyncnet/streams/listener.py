@@ -76,6 +76,15 @@ class Listeners:
             for sock in self.sockets:
                 self._loop.remove_reader(sock)
 
+    def take_waiting(self) -> None:
+        """Take those who wait already, if there is room: when the sockets close, the kernel resets them.
+
+        They have connected, and have perhaps sent what they want; while a server closes, they have their grace too.
+        """
+        for sock in self.sockets:
+            while self._watching and self._accept(sock):
+                pass
+
     def close(self) -> None:
         """Stop listening at once; idempotent."""
         self.pause()
@@ -91,21 +100,23 @@ class Listeners:
                     os.unlink(path)
         self._files.clear()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take a batch; whether more may be waiting, and there is room for them."""
         for _ in range(_BATCH):
             try:
                 client, address = listener.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except OSError as error:
                 if error.errno in _OUT_OF_FILES:
                     self._starve(error)
-                    return
+                    return False
                 continue  # ECONNABORTED and its kin: that client left before we came (accept(2))
             client.setblocking(False)
             if not self._take(client, address):
                 self.pause()
-                return
+                return False
+        return True
 
     def _starve(self, error: OSError) -> None:
         self.pause()
@@ -116,8 +127,13 @@ class Listeners:
         self._timer = self._loop.call_later(_RETRY_SECONDS, self.resume)
 
 
-async def listen(endpoint: Endpoint, *, backlog: int, reuse_port: bool) -> list[socket.socket]:
+async def listen(endpoint: Endpoint, *, backlog: int | None, reuse_port: bool) -> list[socket.socket]:
     """Bind and listen on every address of `endpoint`; with port 0 all get the same free port.
+
+    Args:
+        endpoint: where.
+        backlog: connections that the kernel keeps waiting; None binds alone, so that the port is ours.
+        reuse_port: let other sockets of this user listen there too.
 
     Raises:
         ConnectError: the address is in use, not ours, or not permitted; or there is no such name.
@@ -133,7 +149,7 @@ async def listen(endpoint: Endpoint, *, backlog: int, reuse_port: bool) -> list[
 
 
 def _all_of(
-    addresses: list[tuple[int, tuple[object, ...]]], endpoint: Endpoint, backlog: int, reuse: bool
+    addresses: list[tuple[int, tuple[object, ...]]], endpoint: Endpoint, backlog: int | None, reuse: bool
 ) -> list[socket.socket]:
     for attempt in range(_SAME_PORT_TRIES):
         sockets: list[socket.socket] = []
@@ -151,7 +167,9 @@ def _all_of(
     raise AssertionError("not reached")
 
 
-def _bound(family: int, address: tuple[object, ...], backlog: int, reuse: bool, *, dual: bool = False) -> socket.socket:
+def _bound(
+    family: int, address: tuple[object, ...], backlog: int | None, reuse: bool, *, dual: bool = False
+) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -163,14 +181,15 @@ def _bound(family: int, address: tuple[object, ...], backlog: int, reuse: bool, 
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         sock.bind(address)
-        sock.listen(backlog)
+        if backlog is not None:
+            sock.listen(backlog)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _everywhere(endpoint: Endpoint, backlog: int, reuse: bool) -> socket.socket:
+def _everywhere(endpoint: Endpoint, backlog: int | None, reuse: bool) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:
             return _bound(socket.AF_INET6, ("::", endpoint.port, 0, 0), backlog, reuse, dual=True)
@@ -180,13 +199,14 @@ def _everywhere(endpoint: Endpoint, backlog: int, reuse: bool) -> socket.socket:
     return _bound(socket.AF_INET, ("0.0.0.0", endpoint.port), backlog, reuse)
 
 
-def _unix(endpoint: Endpoint, backlog: int) -> socket.socket:
+def _unix(endpoint: Endpoint, backlog: int | None) -> socket.socket:
     _remove_stale(endpoint)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.bind(endpoint.path)
-        sock.listen(backlog)
+        if backlog is not None:
+            sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 from asyncnet.errors import printable
@@ -38,7 +39,7 @@ class ClientLog:
         now = self._clock()
         if kind not in self._kinds and len(self._kinds) >= _MAX_KINDS:
             kind = "other"
-        since, hidden = self._kinds.get(kind, (-_SECONDS, 0))
+        since, hidden = self._kinds.get(kind, (-math.inf, 0))
         if now - since < _SECONDS:
             self._kinds[kind] = (since, hidden + 1)
             return None

@@ -100,10 +100,10 @@ class MemoryTransport(asyncio.Transport):
         Raises:
             RuntimeError: after `write_eof()`, as asyncio has it.
         """
-        if self._eof:
-            raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing:
             return
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
         if self.peer is None or self.peer._lost:
             self._lose(_reset())
             return
@@ -134,10 +134,10 @@ class MemoryTransport(asyncio.Transport):
 
     def abort(self) -> None:
         """Drop everything; the peer sees a reset."""
-        peer = self.peer
-        self._lose(None)
-        if peer is not None:
-            peer._lose(_reset())
+        if not self._lost:
+            self._lose(None)
+            if self.peer is not None:
+                self.peer._lose(_reset())
 
     def _flush(self) -> None:
         if self._flushing or self._lost:

@@ -101,15 +101,6 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         if tls is not None:
             self._over_ssl, self._tls = True, tls
 
-    def upgraded(self, transport: asyncio.Transport) -> None:
-        """Take the transport that TLS has put on the first, whose bytes may have come before we hear of it."""
-        self.connection_made(transport)
-        self.reading_paused = False
-        if self.ended:
-            self.eof_received()
-        elif self.buffered >= self._limit:
-            self._pause()
-
     def get_buffer(self, sizehint: int) -> memoryview:
         """Give the memory that the next bytes go to."""
         target = self.target

@@ -34,7 +34,7 @@ class ReceiveStream:
         self._closing = False
         self.endpoint = endpoint
 
-    async def read(self, max_bytes: int = 65_536, *, timeout: float | None = None) -> bytes:
+    async def read(self, max_bytes: int = 65_536, timeout: float | None = None) -> bytes:
         """Read what is there, at least one byte and at most `max_bytes`; b"" is the peer's end.
 
         Raises:
@@ -45,8 +45,6 @@ class ReceiveStream:
         Cancelled, it loses nothing.
         """
         protocol = self._protocol
-        if max_bytes < 1:
-            raise UsageError(f"cannot read {max_bytes} bytes", endpoint=self.endpoint, operation="read")
         while not (head := protocol.head):
             readable = protocol.readable
             if protocol.barred or readable.is_busy:
@@ -62,6 +60,8 @@ class ReceiveStream:
             finally:
                 readable.is_busy = False
         if protocol.offset or len(head) > max_bytes or protocol.tail is not None or protocol.reading_paused:
+            if max_bytes < 1:
+                raise UsageError(f"cannot read {max_bytes} bytes", endpoint=self.endpoint, operation="read")
             return protocol.take(max_bytes)
         protocol.head = b""
         return head

@@ -17,7 +17,6 @@ from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ClosedError, DeadlineError, DisconnectedError, NetError, UsageError
 from asyncnet.streams.protocol import StreamProtocol
 from asyncnet.streams.receive import ReceiveStream
-from asyncnet.translation import TALKING, translated
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from 3.12 on
@@ -55,7 +54,8 @@ class SendStream(ReceiveStream):
         self._turn: asyncio.Lock | None = None
         self._queue = 0
 
-    async def write(self, data: Buffer, *, timeout: float | None = None) -> None:
+    # Not keyword-only, here and in `read`: CPython looks such a default up in a dictionary at every call.
+    async def write(self, data: Buffer, timeout: float | None = None) -> None:
         """Send all of `data`; waits only while the transport holds more than it should (64 KiB).
 
         Afterwards the caller may change `data`: nothing refers to it any more.
@@ -71,9 +71,7 @@ class SendStream(ReceiveStream):
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise self._unwritable("write")
-        if type(data) is not bytes and memoryview(data).nbytes <= PIECE_BYTES:
-            data = bytes(memoryview(data))  # from 3.12 on the transport keeps a view of what it cannot send
-        if self._turn is None and type(data) is bytes and len(data) <= PIECE_BYTES:
+        if type(data) is bytes and len(data) <= PIECE_BYTES and self._turn is None:
             try:
                 transport.write(data)
             except RuntimeError as error:
@@ -112,25 +110,26 @@ class SendStream(ReceiveStream):
         count: int | None = None,
         timeout: float | None = None,
     ) -> int:
-        """Send a file's bytes and give their number: by sendfile(2) over plain TCP on asyncio's loop, else in chunks.
+        """Send a file's bytes and give their number: by sendfile(2) where no TLS lies between, else in chunks.
 
         Args:
-            file: a path, or a file opened in binary mode.
+            file: a path, or a file opened in binary mode. The position of one is where it was if it is a plain file of
+                the system's, and anywhere afterwards if not.
             offset: where to begin.
             count: how many bytes; None is up to the end. Fewer are sent where the file ends before.
-            timeout: seconds for all of it.
+            timeout: seconds for all of it; None takes the connection's own, which on a server is for each step, so that
+                a slow client may take a large file.
 
         Raises:
-            UsageError: the file cannot be read, or a negative number.
+            UsageError: the file cannot be read, or a negative number. Where a part has been sent, the connection is
+                aborted.
             DisconnectedError, DeadlineError, ClosedError: as in `write`.
 
-        Cancelled, the connection is aborted: how much has gone is not known.
+        Cancelled once bytes may have gone, it aborts the connection: how much arrived is not known.
         """
         from asyncnet.streams.send_file import send_file
 
-        seconds = self._write_timeout if timeout is None else timeout
-        with translated(TALKING, self.endpoint, "send_file"):
-            return await send_file(self, file, offset, count, seconds)
+        return await send_file(self, file, offset, count, timeout)
 
     async def write_eof(self) -> None:
         """Send what is left, and then our end; reading goes on (TCP half-close). Idempotent.

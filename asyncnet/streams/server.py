@@ -7,14 +7,15 @@ client and costs at most one log line a second of its kind; the server closes wh
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import NamedTuple
+from typing import cast
 
 from asyncnet.deadline import deadline
 from asyncnet.dial import CLOSE_SECONDS
@@ -22,35 +23,18 @@ from asyncnet.endpoint import Endpoint, Security
 from asyncnet.errors import NetError, UsageError
 from asyncnet.streams.address import Address, address
 from asyncnet.streams.connection import Connection
+from asyncnet.streams.draining import Clients, abort, drain
+from asyncnet.streams.handler import Handler, called
+from asyncnet.streams.limits import Limits
 from asyncnet.streams.listener import Listeners, listen
 from asyncnet.streams.log import ClientLog
 from asyncnet.streams.opening import Opening
 from asyncnet.streams.protocol import StreamProtocol
 from asyncnet.streams.stats import ClientRecord, ServerStats
-from asyncnet.streams.watchdog import Watchdog
+from asyncnet.streams.sweep import Sweep
 from asyncnet.translation import TALKING, translated
 
-Handler = Callable[[Connection], Awaitable[None]]
-
 logger = logging.getLogger("asyncnet.server")
-
-_SILENT_SECONDS = 0.5
-"""While draining, a client that sends nothing for so long, to a handler that waits for it, is told that this is all."""
-
-
-class Limits(NamedTuple):
-    """What a server grants its clients; the parameters of `serve`."""
-
-    max_clients: int
-    max_per_address: int | None
-    max_buffer_bytes: int
-    idle_timeout: float | None
-    handshake_timeout: float
-    write_timeout: float | None
-    total_timeout: float | None
-    min_rate: float
-    grace: float
-    proxy_protocol: bool
 
 
 class Server:
@@ -73,15 +57,23 @@ class Server:
         self._handler = handler
         self._context = context
         self._limits = limits
-        self._clients: dict[asyncio.Task[None], Connection | None] = {}
+        self._clients: Clients = {}
         self._per_address: dict[object, int] = {}
         self._stats = ServerStats()
         self._on_end = on_end
         self._closing = False
         self._stopped = asyncio.Event()
         self._empty = asyncio.Event()
+        self._empty.set()
         self._log = ClientLog(logger, self._loop.time)
         self.endpoint = endpoint if endpoint.is_unix else replace(endpoint, port=sockets[0].getsockname()[1])
+        self._sweep = Sweep(
+            self._loop,
+            self._connected,
+            idle=limits.idle_timeout,
+            total=limits.total_timeout,
+            min_rate=limits.min_rate,
+        )
         self._listeners = Listeners(self._loop, sockets, self._take, self._starved)
         self._listeners.resume()
 
@@ -118,13 +110,17 @@ class Server:
         Args:
             grace: seconds; None takes that of `serve`.
         """
+        grace = self._limits.grace if grace is None else grace
+        if grace > 0 and not self._closing:
+            self._listeners.take_waiting()
         self._closing = True
         self._listeners.close()
         self._stopped.set()
         try:
-            await self._drain(self._limits.grace if grace is None else grace)
+            await drain(self._clients, self._empty, grace)
         finally:
-            await self._abort()
+            await abort(self._clients, self.endpoint)
+            self._sweep.stop()
 
     async def __aenter__(self) -> Server:
         return self
@@ -151,9 +147,9 @@ class Server:
             return True
         stats.active += 1
         self._empty.clear()
-        task = self._loop.create_task(self._serve(sock, peer))
+        task = self._loop.create_task(self._welcome(sock, peer))
         self._clients[task] = None
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._welcomed)
         return stats.active < self._limits.max_clients
 
     def _admit(self, peer: Address) -> bool:
@@ -168,47 +164,73 @@ class Server:
         self._per_address[host] = count + 1
         return True
 
+    def _connected(self) -> Iterator[StreamProtocol]:
+        return (connection._protocol for connection in self._clients.values() if connection is not None)
+
     def _starved(self, text: str) -> None:
         logger.error("%s: %s", self.endpoint, text)
 
-    async def _serve(self, sock: socket.socket, peer: Address) -> None:
+    async def _welcome(self, sock: socket.socket, peer: Address) -> None:
+        """Make the connection, and give it to the handler, in a task of its own."""
         protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
-        admitted = not self._limits.proxy_protocol
-        refused = False
+        admitted, refused, begun = not self._limits.proxy_protocol, False, False
         fault: Exception | None = None
         try:
             if not admitted:
-                peer = protocol.told_peer = await self._ask_proxy(sock, peer)
+                peer = await self._ask_proxy(sock, peer)
                 admitted = self._admit(peer)
                 refused = not admitted
-                if refused:
-                    return
-            await self._adopt(sock, protocol)
-            connection = Connection(protocol, self.endpoint, write_timeout=self._limits.write_timeout, server_side=True)
-            task = asyncio.current_task()
-            assert task is not None
-            self._clients[task] = connection
-            await self._handler(connection)
-            await self._finish(connection)
+            if not refused:
+                protocol.told_peer = peer
+                await self._adopt(sock, protocol)
+                self._begin(protocol)
+                begun = True
         except (NetError, OSError) as error:
             fault = error
             self._log.info(type(error).__name__, f"client {peer}: {error}")
         except asyncio.CancelledError:
             if not self._closing:
                 raise
-        except Exception as error:
-            fault = error
-            self._log.failure(type(error).__name__, f"the handler failed: {error!r}", error)
         finally:
-            protocol.abort()
-            if protocol.transport is None:
-                sock.close()
-            if admitted:
-                self._dismiss(peer)
-            record = ClientRecord(
-                peer, self._loop.time() - protocol.opened_at, protocol.received_bytes, protocol.sent_bytes, fault
-            )
-            self._release(None if refused else record)
+            if not begun:
+                protocol.abort()
+                if protocol.transport is None:
+                    sock.close()
+                protocol.told_peer = peer
+                self._release(protocol, fault, admitted=admitted, refused=refused)
+
+    def _welcomed(self, task: asyncio.Task[None]) -> None:
+        del self._clients[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a bug in asyncnet.Server", "exception": error, "task": task})
+
+    def _begin(self, protocol: StreamProtocol) -> None:
+        # A task for the handler alone: through a coroutine of ours around it every message would pass twice.
+        connection = Connection(protocol, self.endpoint, write_timeout=self._limits.write_timeout, server_side=True)
+        task = self._loop.create_task(called(self._handler, connection))
+        self._clients[task] = connection
+        task.add_done_callback(self._handled)
+        self._sweep.start()
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        connection = self._clients.pop(task)
+        assert connection is not None
+        fault = None if task.cancelled() else task.exception()
+        if isinstance(fault, (NetError, OSError)):
+            self._log.info(type(fault).__name__, f"client {connection.peer}: {fault}")
+        elif isinstance(fault, Exception):
+            self._log.failure(type(fault).__name__, f"the handler failed: {fault!r}", fault)
+        if fault is None and not task.cancelled() and self._flushes(connection):
+            task = self._loop.create_task(connection._close(self._limits.write_timeout or CLOSE_SECONDS))
+            self._clients[task] = connection
+            task.add_done_callback(self._closed)
+            return
+        self._end(connection, fault if isinstance(fault, Exception) else None)
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        connection = self._clients.pop(task)
+        assert connection is not None
+        self._end(connection, None if task.cancelled() else cast("Exception | None", task.exception()))
 
     async def _ask_proxy(self, sock: socket.socket, peer: Address) -> Address:
         from asyncnet.streams.proxy_header import receive_header
@@ -226,88 +248,50 @@ class Server:
             ssl_handshake_timeout=None if context is None else limits.handshake_timeout,
             ssl_shutdown_timeout=None if context is None else CLOSE_SECONDS,
         )
-        if limits.idle_timeout is not None or limits.total_timeout is not None or limits.min_rate:
-            protocol.watchdog = Watchdog(
-                self._loop,
-                protocol,
-                idle=limits.idle_timeout,
-                total=limits.total_timeout,
-                min_rate=limits.min_rate,
-            )
 
-    async def _finish(self, connection: Connection) -> None:
-        """Close what the handler left open; what it wrote is still sent, while the client takes it."""
+    def _flushes(self, connection: Connection) -> bool:
+        """Close what the handler left open, at once where nothing is left to send; else say that it takes time."""
         transport = connection._protocol.transport
         if transport is None or connection._protocol.lost:
-            return
-        if self._context is None and not connection.is_tls and transport.get_write_buffer_size() == 0:
-            transport.close()  # nothing to wait for
-            return
-        await connection._close(self._limits.write_timeout or CLOSE_SECONDS)
+            return False
+        if connection.is_tls or transport.get_write_buffer_size() > 0:
+            return True
+        transport.close()
+        return False
 
     # Clients go.
 
-    def _dismiss(self, peer: Address) -> None:
-        if peer.host in self._per_address:
+    def _end(self, connection: Connection, fault: Exception | None) -> None:
+        connection._closing = True
+        protocol = connection._protocol
+        if fault is not None or (protocol.transport is not None and not protocol.transport.is_closing()):
+            protocol.abort()
+        self._release(protocol, fault)
+
+    def _release(
+        self, protocol: StreamProtocol, fault: Exception | None, *, admitted: bool = True, refused: bool = False
+    ) -> None:
+        peer = protocol.told_peer
+        assert peer is not None
+        self._stats.active -= 1
+        if admitted and peer.host in self._per_address:
             self._per_address[peer.host] -= 1
             if not self._per_address[peer.host]:
                 del self._per_address[peer.host]
-
-    def _release(self, record: ClientRecord | None) -> None:
-        self._stats.active -= 1
         if not self._stats.active:
             self._empty.set()
         if not self._closing:
             self._listeners.resume()
-        if record is None:
-            return  # it was refused: there is nothing to tell
+        if refused:
+            return  # there is nothing to tell
+        seconds = self._loop.time() - protocol.opened_at
+        record = ClientRecord(peer, seconds, protocol.received_bytes, protocol.sent_bytes, fault)
         self._stats.tally(record)
         if self._on_end is not None:
             try:
                 self._on_end(record)
             except Exception as error:
                 self._log.failure("on_end", f"the hook on_end failed: {error!r}", error)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._clients[task]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "a bug in asyncnet.Server", "exception": error, "task": task})
-
-    async def _drain(self, grace: float) -> None:
-        end = self._loop.time() + grace
-        await asyncio.sleep(0)  # who came last has its task's first step: what never began would clean up nothing
-        heard: dict[Connection, int] = {}
-        while self._stats.active and (left := end - self._loop.time()) > 0:
-            try:
-                async with asyncio.timeout(min(left, _SILENT_SECONDS)):
-                    await self._empty.wait()
-            except TimeoutError:
-                heard = self._hush(heard)
-
-    def _hush(self, before: dict[Connection, int]) -> dict[Connection, int]:
-        heard: dict[Connection, int] = {}
-        for task, connection in self._clients.items():
-            if connection is None:
-                task.cancel()  # in its handshake still: no exchange is running that could end well
-            else:
-                protocol = connection._protocol
-                heard[connection] = protocol.received_bytes + protocol.sent_bytes
-                if heard[connection] == before.get(connection) and protocol.readable.is_busy:
-                    protocol.hush()
-        return heard
-
-    async def _abort(self) -> None:
-        tasks = list(self._clients)
-        for task in tasks:
-            connection = self._clients.get(task)
-            if connection is not None:
-                connection.abort()
-            task.cancel()
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-            if stuck:
-                logger.error("%s: %d handlers do not end though cancelled", self.endpoint, len(stuck))
-        await asyncio.sleep(0)  # the transports' last callbacks close their sockets
 
 
 def serve(
@@ -352,10 +336,12 @@ def serve(
         reuse_port: let other processes listen on the same port (SO_REUSEPORT).
         proxy_protocol: every client comes through a proxy that tells who it is in a PROXY header (version 1 or 2),
             before TLS; one without is turned away. `peer` and `max_per_address` then speak of the client.
-        on_end: called with a `ClientRecord` when a client has ended, for metrics; it must not block.
+        on_end: a plain function, called with a `ClientRecord` when a client has ended (not for one that was refused),
+            for metrics; it must not block. What it raises is logged and harms nobody.
 
     Raises:
-        InvalidEndpoint, UsageError: another scheme, no context for `tls://` or one without need, a limit below 1.
+        InvalidEndpoint, UsageError: another scheme, no context for `tls://` or one without need, a limit that would
+            serve nobody, or a coroutine function as a hook.
         ConnectError: the address is in use, not ours, or not permitted.
 
     Leaving the block by cancellation drains as `aclose()` does; by another error it aborts the clients. No signal
@@ -371,6 +357,8 @@ def serve(
     timeouts = (idle_timeout, handshake_timeout, write_timeout, total_timeout)
     if not all(one is None or 0 < one < math.inf for one in timeouts) or not min(min_rate, grace) >= 0:
         raise UsageError("a timeout is above 0 (None is no limit), rate and grace are not below 0", endpoint=where)
+    if inspect.iscoroutinefunction(on_end):
+        raise UsageError("on_end is a plain function: nobody would await what it does", endpoint=where)
     limits = Limits(
         max_clients,
         max_per_address,

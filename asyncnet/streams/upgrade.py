@@ -86,4 +86,5 @@ async def _shake_hands(
     )
     if upgraded is None:
         raise protocol.failure("start_tls") or DisconnectedError("the peer left during the handshake")
-    protocol.upgraded(upgraded)
+    protocol.connection_made(upgraded)
+    protocol.reading_paused = False

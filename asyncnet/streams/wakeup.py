@@ -64,7 +64,7 @@ class Wakeup:
         callback, context = self.callback, self._context
         if callback is None:
             return
-        self.callback = self._context = None
+        self.callback = None
         if context is None or current_task(self._loop) is not None:
             self._loop.call_soon(callback, self, context=context)
             return

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,7 +92,7 @@ class Terminal:
         command = [sys.executable, "-c", _ON_TERMINAL, name, *map(str, arguments)]
         environ = environment() | {"TERM": "xterm", "COLUMNS": "100"} | (environ or {})
         self.child = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=True, **streams)
-        os.close(slave)
+        self._slave = slave  # kept open: the system sets a terminal back when the last one leaves it
         self._shown = b""
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read)
@@ -121,8 +122,20 @@ class Terminal:
     def wait(self) -> int:
         """Wait for the end; the exit status."""
         status = self.child.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        self.leave()
         return status
+
+    @property
+    def echoes(self) -> bool:
+        """Whether it shows what is typed."""
+        return bool(termios.tcgetattr(self._slave)[3] & termios.ECHO)
+
+    def leave(self) -> None:
+        """Read what is still to be read, to the end."""
+        if self._slave is not None:
+            os.close(self._slave)
+            self._slave = None
+        self._reader.join(PATIENCE)
 
     def __enter__(self) -> "Terminal":
         return self
@@ -131,7 +144,7 @@ class Terminal:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
-        self._reader.join(PATIENCE)
+        self.leave()
         os.close(self._master)
         for stream in (self.child.stdin, self.child.stdout, self.child.stderr):
             if stream is not None:

@@ -1,8 +1,10 @@
 """asyncnet fetch: many URLs of many protocols, to standard output or into a folder."""
 
+import json
 import os
 import signal
 import subprocess
+import time
 
 from tests.cli.running import PATIENCE, Terminal, environment, process, run, started
 from tests.peers import Script
@@ -245,10 +247,22 @@ def test_a_password_is_asked_for_on_the_terminal_without_echo():
 def test_an_interrupted_question_leaves_the_terminal_as_it_was():
     with Terminal("fetch", "imaps://alice@127.0.0.1:1/") as terminal:
         terminal.until("Password of alice")
+        assert not terminal.echoes
         terminal.type("\x03")
-        assert terminal.wait() == 130
-        shown = subprocess.run(["stty", "-a"], stdin=terminal._master, capture_output=True, text=True, check=True)
-    assert " -echo " not in shown.stdout
+        assert terminal.child.wait(PATIENCE) == 130
+        assert terminal.echoes
+
+
+def test_no_progress_is_drawn_over_a_question(tmp_path):
+    with Script(PAGE, POP3) as peer:
+        (tmp_path / "urls").write_text(f"http://{peer.address}/\npop3://alice@{peer.address}")
+        with Terminal("fetch", "-i", tmp_path / "urls", "--per-host", "1") as terminal:
+            terminal.until("Password of alice")
+            time.sleep(0.3)  # a progress line would be drawn three times by then
+            question = terminal.shown.rpartition("Password of alice")[2]
+            terminal.type("secret\n")
+            assert terminal.wait() == 0, terminal.shown
+    assert "done" not in question
 
 
 def test_a_name_of_the_environment_gives_no_secret_to_pages(capsys, monkeypatch):
@@ -335,6 +349,19 @@ def test_an_interrupt_while_nobody_reads_still_ends_it():
             child.send_signal(signal.SIGINT)
             assert child.wait(PATIENCE) == 130
             assert child.stderr.read() == "interrupted: 1 done\n"
+
+
+def test_what_had_come_when_it_was_interrupted_is_still_written_to_whoever_reads_it():
+    body = {"body": b"x" * 1_000_000}
+    page = "until \\r\\n\\r\\n\nS: HTTP/1.1 200 OK\nS: Content-Length: {#body}\nS:\ndump body\n"
+    with Script(page + "until \\r\\n\\r\\n\nsilence", bodies=body, check=False) as peer:
+        with started("fetch", f"http://{peer.address}/1", f"http://{peer.address}/2", "--per-host", "1") as child:
+            peer.wait_until(b"GET /2")
+            child.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # one that does not wait for its reader has ended by then
+            out, _ = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 130
+    assert len(json.loads(out)["text"]) == 1_000_000
 
 
 def test_whoever_closes_the_pipe_has_had_enough():

@@ -293,6 +293,31 @@ async def test_the_parts_of_one_job_come_before_the_next_job_and_what_follows_th
     assert site.begun == ["0a", "0b", "0c", "1a", "1b", "1c", "2a", "2b", "2c"]
 
 
+async def test_what_follows_the_parts_of_a_job_comes_before_the_next_job():
+    site = Site()
+    job = all_of(site.leaf("a"), site.leaf("b")).then(lambda _: site.leaf("c"))
+    await run([job, site.leaf("d")], limit=1)
+    assert site.begun == ["a", "b", "c", "d"]
+
+
+async def test_a_part_that_was_set_aside_is_not_begun_after_a_failure_and_keeps_nobody_from_its_host():
+    site = Site()
+    parts = all_of(site.leaf("bad", host="h", turns=9, error=Trouble("no")), site.leaf("aside", host="h"))
+    outcomes = await run([parts, site.leaf("next", host="h")], limit=3, per_host=1)
+    assert isinstance(outcomes[0].error, Trouble)
+    assert outcomes[1].ok
+    assert site.begun == ["bad", "next"]
+
+
+async def test_a_place_that_a_chain_leaves_behind_is_taken_at_once():
+    site = Site()
+    chain = site.leaf("a", host="h", turns=9).then(lambda _: site.leaf("b", until="go"))
+    running = asyncio.ensure_future(run([chain, site.leaf("c", host="h")], limit=3, per_host=1))
+    await site.until(lambda: site.ended == ["a", "c"])
+    site.gate("go").set()
+    assert [outcome.value for outcome in await running] == ["b", "c"]
+
+
 async def test_wide_jobs_do_not_pile_up_a_task_for_each_part():
     site = Site()
     before = len(asyncio.all_tasks())

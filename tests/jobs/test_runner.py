@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 
+from asyncnet.deadline import phase
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import DeadlineError, InvalidEndpoint, NetError, UsageError
 from asyncnet.jobs import Outcome, Retry, all_of, as_completed, call, first_of, run
@@ -158,6 +159,19 @@ async def test_jobs_that_wait_between_attempts_are_bounded_too():
         await running
 
 
+async def test_workers_that_stepped_in_for_the_waiting_do_not_stay():
+    site = Site()
+    retry = Retry(attempts=2, first_delay=1 * MS)
+    jobs = [site.leaf(f"{n}", error=Passing("x"), failures=1).retry(retry) for n in range(200)]
+    before = len(asyncio.all_tasks())
+    running = asyncio.ensure_future(run([*jobs, site.leaf("last", until="go")], limit=4))
+    await site.until(lambda: len(site.ended) == 200 and site.active == 1)
+    await settle()
+    assert len(asyncio.all_tasks()) - before <= 2 * 4 + 2
+    site.gate("go").set()
+    assert all(outcome.ok for outcome in await running)
+
+
 async def test_a_retried_job_stands_in_line_at_its_host_again():
     site = Site()
     again = Retry(attempts=2, first_delay=0.0)
@@ -303,35 +317,32 @@ async def test_as_completed_gives_the_outcomes_before_the_error_of_the_source():
         await anext(outcomes)
 
 
-@BOTH
-async def test_a_generator_is_closed_when_the_run_ends_before_it(perform):
-    closed = []
-
-    async def source():
-        try:
-            while True:
-                yield call(echo, 1)
-                await asyncio.sleep(0)
-        finally:
-            closed.append(True)
-
-    await perform(source(), timeout=5 * MS)
-    assert closed == [True]
-
-
-async def test_a_plain_generator_is_closed_too():
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_generator_is_closed_when_the_run_ends_before_it(asynchronous):
+    site = Site()
     closed = []
 
     def source():
         try:
-            while True:
-                yield call(turns, 2)
+            for number in range(100):
+                yield site.leaf(f"{number}", until=f"{number}")
         finally:
-            closed.append(True)
+            closed.append("source")
 
-    async with contextlib.aclosing(as_completed(source())) as outcomes:
+    async def asynchronous_source():
+        try:
+            for number in range(100):
+                yield site.leaf(f"{number}", until=f"{number}")
+        finally:
+            closed.append("source")
+
+    generator = asynchronous_source() if asynchronous else source()
+    async with contextlib.aclosing(as_completed(generator, limit=1)) as outcomes:
+        site.gate("0").set()
         await anext(outcomes)
-    assert closed == [True]
+        await site.until(lambda: site.active == 1)
+        assert closed == []
+    assert closed == ["source"]
 
 
 @pytest.mark.parametrize(
@@ -415,6 +426,21 @@ async def test_when_time_is_up_a_source_that_is_waited_for_is_given_up(perform):
 
     outcomes = await perform(source(), timeout=10 * MS)
     assert [outcome.value for outcome in outcomes] == [1]
+
+
+async def test_a_source_that_is_given_up_takes_no_job_with_it():
+    async def slow_to_go():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns(20)
+
+    async def source():
+        yield call(slow_to_go)
+        await asyncio.Event().wait()
+
+    (outcome,) = await run(source(), timeout=10 * MS)
+    assert isinstance(outcome.error, DeadlineError)
 
 
 async def test_a_timeout_of_zero_begins_nothing():
@@ -527,6 +553,23 @@ async def test_who_cancels_the_tasks_of_a_run_cancels_the_run():
     assert site.active == 0
 
 
+async def test_who_cancels_an_idle_task_of_a_run_cancels_the_run():
+    site = Site()
+    before = asyncio.all_tasks()
+    two = [site.leaf("b", until="never"), site.leaf("c", until="never")]
+    running = asyncio.ensure_future(run([site.leaf("a", until="go").then(lambda _: two)], limit=2))
+    await site.until(lambda: site.active == 1)
+    await settle()
+    idle = [task for task in asyncio.all_tasks() - before - {running} if task.get_coro().cr_await.__name__ == "_rest"]
+    assert idle
+    for task in idle:
+        task.cancel()
+    site.gate("go").set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert site.active == 0
+
+
 def test_an_interrupt_in_a_job_ends_the_run_and_the_loop():
     site = Site()
 
@@ -593,12 +636,15 @@ async def test_jobs_run_in_the_context_of_the_run():
     assert (await run([job]))[0].value == ["outer", "outer"]
 
 
-async def test_a_part_of_a_timed_job_names_no_phase_of_another_jobs_deadline():
+async def test_no_job_names_the_phase_of_another_jobs_deadline():
+    async def elsewhere():
+        phase("elsewhere")
+
     site = Site()
-    timed = all_of(site.leaf("a", turns=3)).timeout(60.0)
-    outcomes = await run([timed, site.leaf("stuck", until="never").timeout(5 * MS)])
-    assert outcomes[0].ok
-    assert "(in" not in str(outcomes[1].error)
+    timed = all_of(site.leaf("stuck", until="never")).timeout(20 * MS)
+    outcomes = await run([timed, *(call(elsewhere) for _ in range(9))], limit=3)
+    assert isinstance(outcomes[0].error, DeadlineError)
+    assert "elsewhere" not in str(outcomes[0].error)
 
 
 async def test_outcomes_that_were_fetched_are_not_kept():

@@ -394,6 +394,8 @@ async def test_a_writer_upgrades_to_tls_on_both_sides(authority: Authority) -> N
             assert await reader.readline() == b"go\r\n"
             await writer.start_tls(authority.client(), server_hostname="127.0.0.1")
             assert connection.is_tls
+            assert reader._transport is writer.transport  # type: ignore[attr-defined]  # what the reader pauses
+            assert connection._protocol.transport is writer.transport
             assert connection.tls is not None
             writer.write(b"x" * 1_000_000)
             await writer.drain()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import asyncnet
 from asyncnet.errors import DisconnectedError, LimitError, ProtocolError
-from asyncnet.streams import server as server_module
+from asyncnet.streams import draining
 from asyncnet.streams.address import Address
 from asyncnet.streams.connection import Connection
 from asyncnet.streams.proxy_header import MAX_BYTES, ProxyHeader, parse
@@ -485,7 +485,7 @@ async def test_who_leaves_before_the_end_of_the_header_leaves_nothing() -> None:
 
 @on_both_loops
 async def test_waiting_for_a_header_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "_SILENT_SECONDS", 20 * MS)
+    monkeypatch.setattr(draining, "_SILENT_SECONDS", 20 * MS)
     async with asyncnet.serve(asyncnet.echo, ANYWHERE, proxy_protocol=True, grace=1000) as server:
         ends = [await dialled(server) for _ in range(3)]
         await ends[0].send(b"PROXY ")

@@ -315,12 +315,11 @@ async def test_what_a_handler_leaves_unsent_is_not_waited_for_without_end() -> N
 async def test_a_slow_sender_in_the_middle_of_a_line_is_ended_and_a_silent_one_between_lines_is_not(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    from asyncnet.streams import watchdog
+    from asyncnet.streams.sweep import Sweep
 
     grace = 40 * MS
-    monkeypatch.setattr(
-        watchdog.Watchdog.__init__, "__kwdefaults__", watchdog.Watchdog.__init__.__kwdefaults__ | {"rate_grace": grace}
-    )
+    defaults = Sweep.__init__.__kwdefaults__
+    monkeypatch.setattr(Sweep.__init__, "__kwdefaults__", defaults | {"rate_grace": grace})
 
     async def handler(connection: Connection) -> None:
         async for line in connection.lines():
@@ -339,7 +338,7 @@ async def test_a_slow_sender_in_the_middle_of_a_line_is_ended_and_a_silent_one_b
 
 @on_both_loops
 async def test_a_slow_handshake_keeps_nobody_waiting(authority: Authority) -> None:
-    serving = asyncnet.serve(asyncnet.echo, "tls://127.0.0.1:0", tls=authority.server, handshake_timeout=60 * MS)
+    serving = asyncnet.serve(asyncnet.echo, "tls://127.0.0.1:0", tls=authority.server, handshake_timeout=1000 * MS)
     async with serving as server, clients(server, 20) as stalled:
         async with asyncnet.connect(str(server.endpoint), tls=authority.client()) as connection:
             await connection.write(b"hello")
@@ -401,9 +400,9 @@ async def test_an_active_client_gets_its_grace() -> None:
 
 @on_both_loops
 async def test_a_silent_client_is_told_that_this_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    from asyncnet.streams import server as server_module
+    from asyncnet.streams import draining
 
-    monkeypatch.setattr(server_module, "_SILENT_SECONDS", 20 * MS)
+    monkeypatch.setattr(draining, "_SILENT_SECONDS", 20 * MS)
     async with asyncnet.serve(asyncnet.echo, ANYWHERE, grace=PATIENCE) as server, clients(server, 3) as ends:
         assert await echoed(ends[0])
         await until(lambda: server.clients == 3)
@@ -446,15 +445,16 @@ async def test_no_grace_is_none() -> None:
 
 @on_both_loops
 async def test_a_client_that_has_just_come_is_let_go_of_too() -> None:
-    """Its task may not have run yet: what never began cannot clean up after itself."""
-    for turns in range(4):
-        server = await asyncnet.serve(asyncnet.echo, ANYWHERE)
-        async with clients(server, 3) as ends:
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await server.aclose(grace=0)
-            assert server.clients == 0
-            assert [await end.rest() for end in ends] == [b""] * 3
+    """Its task has not run yet: what never began cannot clean up after itself."""
+    server = await asyncnet.serve(asyncnet.echo, ANYWHERE)
+    server._listeners.pause()
+    async with clients(server, 3) as ends:
+        for listener in server._listeners.sockets:
+            server._listeners._accept(listener)
+        assert server.clients == 3
+        await server.aclose(grace=0)
+        assert server.clients == 0
+        assert [await end.rest() for end in ends] == [b""] * 3
 
 
 @on_both_loops
@@ -755,9 +755,9 @@ async def test_clients_that_leave_in_their_handshake_are_no_error_of_the_loop(au
 async def test_a_client_in_its_handshake_does_not_put_the_end_off(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asyncnet.streams import server as server_module
+    from asyncnet.streams import draining
 
-    monkeypatch.setattr(server_module, "_SILENT_SECONDS", 20 * MS)
+    monkeypatch.setattr(draining, "_SILENT_SECONDS", 20 * MS)
     serving = asyncnet.serve(asyncnet.echo, "tls://127.0.0.1:0", tls=authority.server, grace=1000)
     async with serving as server, clients(server, 2) as ends:
         await until(lambda: server.clients == 2)

@@ -1,6 +1,7 @@
 """TLS: from the first byte and in mid-stream; goodbyes told from cuts; impostors, injections and stalls refused."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -371,20 +372,42 @@ async def test_data_right_behind_the_handshake_is_taken(max_buffer_bytes: int, a
             assert await connection.read_exactly(len(data)) == data
         await writing
 
-    async with (
-        Script(
-            "C: STARTTLS\nS: go\nstarttls\ndump data\ncut",
-            starttls=authority.server,
-            bodies={"data": data[:5000]},
-            check=False,
-        ) as peer,
-        asyncnet.connect(f"tcp://{peer.address}", max_buffer_bytes=max_buffer_bytes) as connection,
-    ):
-        await ask_for_tls(connection)
-        await connection.start_tls(authority.client())
-        assert await connection.read_exactly(5000) == data[:5000]
-        with pytest.raises(IncompleteRead, match="cut"):
-            await connection.read()
+
+@pytest.mark.parametrize("cut", [False, True])
+@on_both_loops
+async def test_data_and_end_in_one_piece_with_the_handshake_are_taken(cut: bool, authority: Authority) -> None:
+    """All of it is there before our upgrade has returned: it fills the buffer, and the end is told from a cut."""
+    data = random.Random(1).randbytes(20_000)
+    async with joined(server_side=True, max_buffer_bytes=1000) as (connection, end):
+        upgrading = asyncio.create_task(connection.start_tls(authority.server, after=b"go\r\n"))
+        assert await end.receive(4) == b"go\r\n"
+        await _hurry(end, authority, data, cut=cut)
+        await upgrading
+        got = b""
+        with pytest.raises(IncompleteRead, match="cut") if cut else contextlib.nullcontext():
+            while chunk := await connection.read(timeout=PATIENCE):
+                got += chunk
+        assert got == data
+
+
+async def _hurry(end: End, authority: Authority, data: bytes, *, cut: bool) -> None:
+    """As a client, send the last of the handshake, `data` and the end in one piece."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = authority.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    await end.send(outgoing.read())
+    while True:
+        incoming.write(await end._chunk(65536))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+            break
+    tls.write(data)
+    if not cut:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+    await end.send(outgoing.read())
+    end.finish()
 
 
 @on_both_loops
@@ -433,21 +456,16 @@ async def test_a_server_refuses_plaintext_pipelined_behind_the_request(authority
 
 @on_both_loops
 async def test_what_waits_to_be_sent_goes_out_before_the_handshake(authority: Authority) -> None:
-    async def handler(connection: Connection) -> None:
-        await connection.read_until()
-        await connection.start_tls(authority.server, after=b"x" * 3_000_000 + b"go\r\n", timeout=PATIENCE)
-        await asyncnet.echo(connection)
-
-    async with (
-        asyncnet.serve(handler, "tcp://127.0.0.1:0") as server,
-        asyncnet.connect(str(server.endpoint)) as connection,
-    ):
-        await connection.write(b"STARTTLS\r\n")
-        await asyncio.sleep(5 * MS)
-        assert len(await connection.read_until(b"go\r\n", max_bytes=4_000_000)) == 3_000_004
-        await connection.start_tls(authority.client())
-        await connection.write(b"x" * 1_000_000)
-        assert len(await connection.read_exactly(1_000_000)) == 1_000_000
+    """A transport that is full tells whoever listens then when it has room again: that must not be the TLS layer."""
+    after = b"x" * 500_000 + b"go\r\n"
+    async with joined(server_side=True, small=True) as (connection, end):
+        upgrading = asyncio.create_task(connection.start_tls(authority.server, after=after))
+        await until(lambda: connection._protocol._paused)
+        assert await end.receive(len(after)) == after
+        await _hurry(end, authority, b"hello", cut=False)
+        await upgrading
+        assert await connection.read_exactly(5) == b"hello"
+        assert not connection._protocol._paused
 
 
 FAILING: dict[str, tuple[str, type[Exception]]] = {
