@@ -46,6 +46,7 @@ SCHEMES: dict[str, Scheme] = {
     "smtps": Scheme("smtp", 465, Security.TLS),
     # A required upgrade is what mail submission does (RFC 6409 §3.1: port 587); relays on 25 only ever hope.
     "smtp+starttls": Scheme("smtp", 587, Security.STARTTLS),
+    "lmtp": Scheme("smtp", 24, Security.PLAINTEXT),  # local delivery (RFC 2033), on 24 or a Unix socket by custom
 }
 """scheme -> (protocol, default port, security)"""
 

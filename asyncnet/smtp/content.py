@@ -11,7 +11,7 @@ import copy
 import io
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from email.generator import BytesGenerator
 from email.headerregistry import Address, Group
@@ -23,7 +23,7 @@ from asyncnet.daemon import in_daemon
 from asyncnet.errors import UsageError, printable
 from asyncnet.smtp.address import ascii_domain
 from asyncnet.smtp.envelope import UNREADABLE, addresses_in, parsed
-from asyncnet.smtp.stuffing import Stuffing
+from asyncnet.smtp.stuffing import Lines
 
 CHUNK = 131_072
 """Bytes handled at a stretch: below a millisecond of work, and enough for a fast network."""
@@ -35,6 +35,7 @@ _HEAVY = 262_144
 
 _HEAD = 65_536
 _MESSAGE_ID = re.compile(rb"^message-id:\s*(<[!-~]+>)", re.IGNORECASE | re.MULTILINE)
+_HEAD_ENDS = (b"\n\r\n", b"\n\n", b"\r\r")
 _ADDRESSES = ("From", "Sender", "Reply-To", "To", "Cc", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc")
 _RAW = re.compile("[\udc80-\udcff]")  # bytes that were not decoded
 _HIDDEN = ("Bcc", "Resent-Bcc")  # RFC 5322 §3.6.3: the first of the three ways to treat Bcc
@@ -44,9 +45,14 @@ Mail: TypeAlias = "Message[Any, Any]"
 
 
 class Measure(NamedTuple):
-    """What has to be known before the first byte goes out: the size as SIZE counts it, and whether all is ASCII."""
+    """What has to be known before the first byte goes out.
 
-    octets: int
+    Args:
+        octets: the size as SIZE counts it (of a stream: as it was told), or None if nobody knows.
+        is_ascii: whether all is ASCII.
+    """
+
+    octets: int | None
     is_ascii: bool
 
 
@@ -68,30 +74,49 @@ class Content:
                 part = view[start : start + CHUNK]
                 yield part.encode("ascii") if isinstance(part, str) else bytes(part)
 
+    @property
+    def whole(self) -> bytes | None:
+        """All of it in one piece if it is small, else None."""
+        if sum(one.nbytes if isinstance(one, memoryview) else len(one) for one in self.pieces) > CHUNK:
+            return None
+        if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
+            return self.pieces[0]
+        return b"".join(self.chunks())
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        """Give the chunks to whoever takes a stream as well."""
+        for chunk in self.chunks():
+            yield chunk
+
     async def measure(self) -> Measure:
         """Take the measure, leaving the loop free in between."""
-        stuffing, is_ascii, worked = Stuffing(), True, 0
+        lines, is_ascii, worked = Lines(), True, 0
         for chunk in self.chunks():
-            stuffing.feed(chunk)
+            lines.feed(chunk)
             is_ascii = is_ascii and chunk.isascii()
             worked += len(chunk)
             if worked >= CHUNK:
                 worked = 0
                 await asyncio.sleep(0)
-        stuffing.finish()
-        return Measure(stuffing.octets, is_ascii)
+        lines.finish()
+        return Measure(lines.octets, is_ascii)
 
     @property
     def message_id(self) -> str | None:
         """The Message-ID with its angle brackets, or None."""
         head = b""
         for chunk in self.chunks():
-            head += chunk
+            head = head + chunk if head else chunk
             if len(head) >= _HEAD:
                 break
-        fields = re.split(rb"\r\n\r\n|\n\n|\r\r", head, maxsplit=1)[0]
-        match = _MESSAGE_ID.search(fields)
-        return match[1].decode("ascii") if match else None
+        return message_id_in(head)
+
+
+def message_id_in(head: bytes) -> str | None:
+    """Give the Message-ID, with its angle brackets, that stands in the beginning of a message, or None."""
+    found = [end for end in (head.find(empty) for empty in _HEAD_ENDS) if end >= 0]
+    match = _MESSAGE_ID.search(head, 0, min(found) + 1 if found else len(head))
+    return match[1].decode("ascii") if match else None
 
 
 async def content_of(message: object, *, utf8: bool, eight_bit: bool) -> Content:

@@ -50,8 +50,10 @@ class Envelope:
             UsageError: no sender or recipients where they are needed, or one of them is no address; or the message
                 is of no known kind, or has a header that would begin another.
         """
-        if not isinstance(message, (Message, str, bytes, bytearray, memoryview)):
-            raise UsageError(f"a message is an EmailMessage, bytes or str, not {type(message).__name__}")
+        is_stream = hasattr(message, "read") or hasattr(message, "__aiter__")
+        if not is_stream and not isinstance(message, (Message, str, bytes, bytearray, memoryview)):
+            kinds = "an EmailMessage, bytes, str, an open file or an asynchronous iterable"
+            raise UsageError(f"a message is {kinds}, not {type(message).__name__}")
         if isinstance(message, Message):
             check_headers(message)
         if sender is None:

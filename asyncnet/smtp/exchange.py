@@ -2,8 +2,9 @@
 
 aiosmtplib says what to ask (EHLO, STARTTLS, AUTH, NOOP, RSET, QUIT) and remembers what the server offers; this asks.
 Its own protocol drops a reply that nobody asked for, takes any number for a code, discards plaintext that was put in
-front of TLS, holds a message several times and sends it without flow control. Here each reply belongs to the command
-that was written before it, and one that comes too early ends the connection.
+front of TLS, holds a message several times, sends it without flow control, and waits for every reply before it asks
+again. Here any number of commands may be on their way (RFC 2920); each reply belongs to the oldest that has none, and
+one that comes before all of its command has left us ends the connection.
 
 The seam, all of it: an `aiosmtplib.SMTP` whose public attributes `protocol` and `transport` are set to ours
 (`client_over`), and which of its protocol uses `is_connected`, `transport`, `execute_command` and `start_tls`, and
@@ -17,22 +18,29 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
 from asyncnet.dial import CLOSE_SECONDS
 from asyncnet.endpoint import Endpoint
-from asyncnet.errors import ClosedError, DisconnectedError, NetError, ProtocolError, UsageError
+from asyncnet.errors import ClosedError, DisconnectedError, NetError, ProtocolError, RefusedError, UsageError
 from asyncnet.smtp.reply import GOODBYE, Reply, ReplyReader, refusal
-from asyncnet.smtp.stuffing import Stuffing
 from asyncnet.translation import TALKING, translation
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _VERBS = frozenset({b"EHLO", b"HELO", b"STARTTLS", b"AUTH", b"NOOP", b"RSET", b"QUIT"})
 _READY = 220
+
+
+class Asked(NamedTuple):
+    """A command that has no reply yet."""
+
+    reply: asyncio.Future[Reply]
+    operation: str
+    end: int
+    """how many bytes of the connection have been written when all of the command has"""
 
 
 class Exchange(asyncio.Protocol):
@@ -41,22 +49,25 @@ class Exchange(asyncio.Protocol):
     Attributes:
         transport: what carries the bytes; another one once TLS is up.
         greeting: the server's first words, once they have come.
-        is_sent: whether the whole of the last message was written and its reply has not come: then nobody knows
-            whether the server has taken it.
+        in_message: whether a message is being written after DATA: a no may come at any time.
+        written: how many bytes were given to the exchange so far.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.transport: asyncio.Transport | None = None
-        self.is_sent = False
+        self.in_message = False
+        self.written = 0
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
-        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._waiting: deque[Asked] = deque()
+        self._outgoing: list[bytes | memoryview] = []
+        self._held = 0
+        self._left_at_last = 0
         self._failure: NetError | None = None
-        self._operation: str | None = "greeting"
-        self._in_message = False
+        self._operation = "greeting"
         self._drained: asyncio.Future[None] | None = None
-        self.greeting = self._next_reply()
+        self.greeting = self._next_reply("greeting", 0)
 
     # What a session calls.
 
@@ -64,6 +75,11 @@ class Exchange(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Whether commands can be exchanged."""
         return self._failure is None and self.is_connected
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether TLS is up."""
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
 
     async def command(self, line: bytes, operation: str) -> Reply:
         """Write a command line, without its CRLF, and wait for its reply, whatever that is.
@@ -73,39 +89,70 @@ class Exchange(asyncio.Protocol):
             DisconnectedError: the server left or said goodbye; what it said before is in the error.
             ProtocolError: a reply had come before, or what came is no reply.
         """
+        return await self.answer(self.ask(line, operation))
+
+    def ask(self, line: bytes, operation: str, content: bytes | memoryview = b"") -> asyncio.Future[Reply]:
+        """Take a command line, and what belongs to it, to be written with the next `flush`; gives its future reply.
+
+        Raises:
+            UsageError, DisconnectedError, ProtocolError: as in `command`.
+        """
         if _CONTROL.search(line):
             raise UsageError("a control character in a command", endpoint=self._endpoint, operation=operation)
         self._begin(operation)
-        reply = self._next_reply()
-        self._write(line + b"\r\n")
-        return await reply
+        self.push(line + b"\r\n")
+        if content:
+            self.push(content)
+        return self._next_reply(operation, self.written)
 
-    async def message(self, chunks: Iterable[bytes]) -> Reply:
-        """Write what follows DATA, in step with the server, and wait for the reply to it.
+    def expect(self, operation: str) -> asyncio.Future[Reply]:
+        """Give the future reply to what was pushed last."""
+        return self._next_reply(operation, self.written)
+
+    def push(self, data: bytes | memoryview) -> None:
+        """Take bytes, to be written with the next `flush`."""
+        self._outgoing.append(data)
+        self._held += len(data)
+        self.written += len(data)
+
+    def flush(self) -> None:
+        """Write what was taken.
 
         Raises:
-            RefusedError: the server refused it before all was written.
-            DisconnectedError, ProtocolError: as in `command`; `is_sent` says whether it may have been taken.
-
-        After any failure, a cancellation too, the connection has been dropped: half a message cannot be taken back.
+            NetError: what has ended the connection.
         """
-        self._begin("DATA")
-        self._in_message = True
-        try:
-            stuffing = Stuffing()
-            for chunk in chunks:
-                await self._flow()
-                self._write(stuffing.feed(chunk))
-            await self._flow()
-            self._in_message = False
-            reply, self.is_sent = self._next_reply(), True
-            self._write(stuffing.finish())
-            answer = await reply
-        except BaseException:
-            self.abort()
-            raise
-        self.is_sent = False
-        return answer
+        if self._failure is not None:
+            raise self._failure
+        if self._outgoing and self.transport is not None:
+            outgoing, self._outgoing, self._held = self._outgoing, [], 0
+            self.transport.write(b"".join(outgoing) if len(outgoing) > 1 else outgoing[0])
+
+    @property
+    def held_bytes(self) -> int:
+        """How much was taken and not yet written."""
+        return self._held
+
+    async def answer(self, reply: asyncio.Future[Reply]) -> Reply:
+        """Wait for a reply, once all that was taken is written."""
+        if not reply.done():
+            self.flush()
+        return await reply
+
+    async def flow(self) -> None:
+        """Write what was taken, wait until the server has taken most of it, and see what it said meanwhile."""
+        self.flush()
+        # In the first turn the loop sees what has come, in the second it was read: a server that says no and hangs up
+        # is heard before a write fails, and a yes that is there by now is seen to be too early.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if self._drained is not None:
+            await self._drained
+        if self._failure is not None:
+            raise self._failure
+
+    def may_have(self, end: int) -> bool:
+        """Whether the server, which is lost now, may have all bytes up to `end`."""
+        return self._failure is not None and 0 < end <= self._left_at_last
 
     def abort(self) -> None:
         """Drop the connection at once; idempotent."""
@@ -203,66 +250,69 @@ class Exchange(asyncio.Protocol):
         if not self.is_connected:
             raise DisconnectedError("the connection is closed", endpoint=self._endpoint, operation=operation)
 
-    def _next_reply(self) -> asyncio.Future[Reply]:
+    def _next_reply(self, operation: str, end: int) -> asyncio.Future[Reply]:
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting.append(reply)
+        self._waiting.append(Asked(reply, operation, end))
         return reply
 
+    @property
+    def _left(self) -> int:
+        """How many bytes have left us."""
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return self.written - self._held - unsent
+
     def _deliver(self, reply: Reply) -> None:
-        if not self._waiting or self._is_early:
-            self._fail(self._unasked(reply))
+        if not self._waiting or self._waiting[0].end > self._left:  # a reply to what is still with us is none
+            self._refuse_unasked(reply)
             return
-        waiting = self._waiting.popleft()
+        waiting = self._waiting.popleft().reply
         if not waiting.done():
             waiting.set_result(reply)
+        if reply.code == GOODBYE and self._waiting:
+            self._fail(refusal(reply), is_no=True)  # to all that comes after it, too
 
-    @property
-    def _is_early(self) -> bool:
-        # The message's last bytes are still with us, so the reply cannot be to them.
-        return self.is_sent and self.transport is not None and self.transport.get_write_buffer_size() > 0
+    def _refuse_unasked(self, reply: Reply) -> None:
+        # A no may be said before all was heard.
+        if reply.code == GOODBYE or (reply.is_negative and (self.in_message or self._waiting)):
+            self._fail(refusal(reply), is_no=True)
+        else:
+            self._fail(ProtocolError(f"a reply that nothing had asked for: {reply}"))
 
-    def _unasked(self, reply: Reply) -> NetError:
-        if reply.code == GOODBYE or (reply.is_negative and (self._in_message or self._is_early)):
-            self.is_sent = False  # a clear no
-            return refusal(reply)
-        return ProtocolError(f"a reply that nothing had asked for: {reply}")
+    def _fail(self, error: NetError, cause: BaseException | None = None, *, is_no: bool = False) -> None:
+        """Drop the connection, the first time with `error` for whoever waits and for whoever asks later.
 
-    def _write(self, data: bytes) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if data and self.transport is not None:
-            self.transport.write(data)
-
-    async def _flow(self) -> None:
-        """Let the loop turn, wait until the server has taken most of what was written, and see what it said."""
-        # In the first turn the loop sees what has come, in the second it was read: a server that says no and hangs up
-        # is heard before a write fails, and a yes that is there by now is seen to be too early.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        if self._drained is not None:
-            await self._drained
-        if self._failure is not None:
-            raise self._failure
-
-    def _fail(self, error: NetError, cause: BaseException | None = None) -> None:
-        """Drop the connection, the first time with `error` for whoever waits and for whoever asks later."""
+        Args:
+            error: what came of it.
+            cause: what that came from.
+            is_no: whether the server said so, and has therefore taken nothing that it had not answered before.
+        """
         if self._failure is None:
             error.endpoint = error.endpoint or self._endpoint.redacted
-            error.operation = error.operation or self._operation
+            error.operation = error.operation or (self._waiting[0].operation if self._waiting else self._operation)
             error.__cause__ = error.__cause__ or cause
+            # Who talks nonsense may have done anything with what was written; else what has not left us is not there.
+            left = self.written - self._held if isinstance(error, ProtocolError) else self._left
+            self._left_at_last = 0 if is_no else left
             self._failure = error
-            if self._is_early and not isinstance(error, ProtocolError):
-                self.is_sent = False  # the end of the message never left
-            waiters: list[asyncio.Future[Any]] = [*self._waiting]
-            if self._drained is not None:
-                waiters.append(self._drained)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
-                    waiter.exception()  # so that asyncio does not complain where nobody waits
-            self._waiting.clear()
+            self._tell(error)
+        self._outgoing, self._held = [], 0
         if self.transport is not None:
             self.transport.abort()
+
+    def _tell(self, error: NetError) -> None:
+        """Give the waiters the error; if it is a refusal, it is the first one's alone."""
+        others: NetError = error
+        if isinstance(error, RefusedError) and len(self._waiting) > 1:
+            others = DisconnectedError("the connection was dropped, for it was in the middle of a refused message")
+            others.endpoint, others.operation = error.endpoint, error.operation
+        waiters: list[asyncio.Future[Any]] = [one.reply for one in self._waiting]
+        if self._drained is not None:
+            waiters.append(self._drained)
+        for number, waiter in enumerate(waiters):
+            if not waiter.done():
+                waiter.set_exception(error if number == 0 or waiter is self._drained else others)
+                waiter.exception()  # so that asyncio does not complain where nobody waits
+        self._waiting.clear()
 
 
 def client_over(exchange: Exchange, *, hostname: str, local_hostname: str) -> aiosmtplib.SMTP:

@@ -10,7 +10,10 @@ from asyncnet.smtp.reply import Reply
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The server took the message, and answers for it from now on, for those who were accepted.
+    """What became of a message: the server answers for it from now on, for those who were accepted.
+
+    One is returned when the server has said yes to the whole message. An error with `outcome_unknown` bears one, too,
+    as `.receipt`: there, `unknown` are those for whom the message may have been taken or not.
 
     Args:
         accepted: the recipients that the server will deliver to, or tell the sender why not.
@@ -19,6 +22,8 @@ class Receipt:
         code: of the final reply, 250.
         text: of the final reply; most servers name the message in their queue there.
         message_id: the message's own Message-ID with its angle brackets, or None if it has none.
+        unknown: those for whom all was sent, and whose answer was lost with the connection: a second try could be a
+            second message. Empty but in the receipt of an error.
     """
 
     accepted: tuple[str, ...]
@@ -26,6 +31,7 @@ class Receipt:
     code: int = 250
     text: str = ""
     message_id: str | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def enhanced(self) -> str | None:

@@ -1,13 +1,18 @@
 """The exchange writes in step with the server and never much at a time, so that the loop is free and memory small."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import pytest
 
 from asyncnet import DisconnectedError, Endpoint, ProtocolError, UsageError
 from asyncnet.smtp.content import CHUNK, Content
+from asyncnet.smtp.envelope import Envelope
 from asyncnet.smtp.exchange import Exchange
+from asyncnet.smtp.offers import Offers
+from asyncnet.smtp.parcel import Parcel
+from asyncnet.smtp.receipt import Receipt
+from asyncnet.smtp.transaction import Transaction
 from tests.memory import peak_memory
 
 
@@ -42,13 +47,48 @@ async def link() -> tuple[Exchange, Recorder]:
     return exchange, transport
 
 
-async def _turns(exchange: Exchange) -> None:
-    """Let the loop turn until the whole message is written."""
-    for _ in range(10_000):
-        if exchange.is_sent:
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("the message is not written")
+class Blocks:
+    """A message as a test wants it cut."""
+
+    message_id = None
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = blocks
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        for block in self._blocks:
+            yield block
+
+
+class Message:
+    """A message that is being sent by DATA; the envelope is answered as soon as it is asked for."""
+
+    def __init__(self, exchange: Exchange, transport: Recorder, blocks: Iterable[bytes]) -> None:
+        parcel = Parcel(Envelope("a", ("b",)), Blocks(blocks), None, b"MAIL", (b"RCPT",), None)  # type: ignore[arg-type]
+        offers = Offers({"PIPELINING": ""})
+        self.transaction = Transaction(exchange, offers, Endpoint.parse("smtp://example.org"), parcel)
+        self._exchange = exchange
+        self._transport = transport
+        self.task: asyncio.Task[Receipt] = asyncio.create_task(self.transaction.send())
+
+    async def begun(self) -> "Message":
+        """Wait until the first block is being written."""
+        for _ in range(100):
+            await asyncio.sleep(0)
+            if self._transport.written:
+                break
+        assert self._transport.written == [b"MAIL\r\nRCPT\r\nDATA\r\n"]
+        self._transport.written.clear()
+        self._exchange.data_received(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+        return self
+
+    async def written(self) -> None:
+        """Wait until all is written."""
+        for _ in range(10_000):
+            if self.transaction._end:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("the message is not written")
 
 
 async def test_a_message_is_written_in_small_pieces_with_the_loop_free_in_between(
@@ -64,17 +104,17 @@ async def test_a_message_is_written_in_small_pieces_with_the_loop_free_in_betwee
             turns += 1
 
     counting = asyncio.create_task(count_turns())
-    sending = asyncio.create_task(exchange.message(Content((b"x" * 50 + b".\n" * 2_000_000,)).chunks()))
-    await _turns(exchange)
+    sending = await Message(exchange, transport, Content((b"x" * 50 + b".\n" * 2_000_000,)).chunks()).begun()
+    await sending.written()
     exchange.data_received(b"250 ok\r\n")
-    assert await sending == (250, "ok")
+    assert (await sending.task).text == "ok"
     counting.cancel()
     assert max(map(len, transport.written)) <= 2 * CHUNK + 2  # each byte may have become two at the most
     assert turns > len(transport.written)
 
 
 async def test_a_server_that_takes_no_more_is_waited_for(link: tuple[Exchange, Recorder]) -> None:
-    exchange, _ = link
+    exchange, transport = link
     taken = []
 
     def chunks() -> Iterator[bytes]:
@@ -84,7 +124,7 @@ async def test_a_server_that_takes_no_more_is_waited_for(link: tuple[Exchange, R
                 exchange.pause_writing()
             yield b"line\n"
 
-    sending = asyncio.create_task(exchange.message(chunks()))
+    sending = await Message(exchange, transport, chunks()).begun()
     for _ in range(100):
         await asyncio.sleep(0)
     assert taken == [0, 1, 2, 3]
@@ -93,18 +133,19 @@ async def test_a_server_that_takes_no_more_is_waited_for(link: tuple[Exchange, R
         await asyncio.sleep(0)
     assert len(taken) == 10
     exchange.data_received(b"250 ok\r\n")
-    await sending
+    await sending.task
     exchange.resume_writing()  # once too often does no harm
 
 
 async def test_a_server_that_takes_no_more_and_leaves_is_not_waited_for(link: tuple[Exchange, Recorder]) -> None:
     exchange, transport = link
+    sending = await Message(exchange, transport, [b"x"]).begun()
     exchange.pause_writing()
-    sending = asyncio.create_task(exchange.message([b"x"]))
-    await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
     exchange.connection_lost(None)
     with pytest.raises(DisconnectedError):
-        await sending
+        await sending.task
     assert transport.written == []
 
 
@@ -116,16 +157,16 @@ async def test_what_comes_while_the_end_of_the_message_is_still_here_is_no_answe
     link: tuple[Exchange, Recorder], reply: bytes, kind: type[Exception], sent: bool
 ) -> None:
     exchange, transport = link
-    sending = asyncio.create_task(exchange.message([b"x"]))
-    await _turns(exchange)
+    sending = await Message(exchange, transport, [b"x"]).begun()
+    await sending.written()
     transport.unsent = 1
     if reply:
         exchange.data_received(reply)
     else:
         exchange.eof_received()
     with pytest.raises(kind):
-        await sending
-    assert exchange.is_sent is sent
+        await sending.task
+    assert (sending.transaction.unknown is not None) is sent
 
 
 async def test_a_source_that_fails_leaves_half_a_message_and_so_drops_the_connection(
@@ -135,14 +176,16 @@ async def test_a_source_that_fails_leaves_half_a_message_and_so_drops_the_connec
 
     def chunks() -> Iterator[bytes]:
         yield b"half"
+        yield b"never written"
         raise UsageError("no more")
 
+    sending = await Message(exchange, transport, chunks()).begun()
     with pytest.raises(UsageError):
-        await exchange.message(chunks())
+        await sending.task
     assert transport.closing
     assert transport.written == [b"half"]
     assert not exchange.is_usable
-    assert not exchange.is_sent
+    assert sending.transaction.unknown is None
 
 
 @pytest.mark.parametrize("line", [b"NOOP\r\nRSET", b"NOOP\n", b"NO\0OP", b"\x7f"])
@@ -175,6 +218,18 @@ async def test_whoever_waits_when_the_connection_goes_hears_of_it(link: tuple[Ex
     for one in asked:
         with pytest.raises(DisconnectedError, match="reset by the peer"):
             await one
+
+
+@pytest.mark.parametrize("early", [b"250 ok\r\n", b"250 ok\r\n250 ok\r\n"])
+async def test_a_yes_to_a_command_that_has_not_left_is_no_yes(link: tuple[Exchange, Recorder], early: bytes) -> None:
+    exchange, transport = link
+    first, second = exchange.ask(b"MAIL", "MAIL"), exchange.ask(b"RCPT", "RCPT")
+    exchange.flush()
+    transport.unsent = 6 if early.count(b"250") == 2 else 12
+    exchange.data_received(early)
+    with pytest.raises(ProtocolError, match="nothing had asked for"):
+        await second
+    assert first.done()
 
 
 _SENDING = """
