@@ -2,11 +2,11 @@
 
 Where everything lives:
     errors, endpoint, credentials, tls, retry, message    values and promises: what every part shares
-    streams     run, connect, Connection, serve, Server, echo
-    http        get, post, request, stream, session       on aiohttp
-    imap        fetch, session                            on aioimaplib (extra `imap`)
+    streams     run, connect, Connection, serve, Server, echo, memory_pair, run_workers
+    http        get, post, request, stream, download, events, session    on aiohttp
+    imap        fetch, session, watch, sync, search       on aioimaplib (extra `imap`)
     pop3        fetch, session                            on poplib, in threads of its own
-    smtp        send, session                             on aiosmtplib
+    smtp        send, session, compose, pool, outbox      on aiosmtplib
     jobs        fetch, run, as_completed, all_of...       concurrent work, composed
     cli         the command `asyncnet`
 """

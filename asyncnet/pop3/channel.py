@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 
 from asyncnet.errors import DisconnectedError, IncompleteRead, LimitError, ProtocolError, printable
-from asyncnet.pop3.dots import Dotted
+from asyncnet.pop3.dots import Dotted, cut
 from asyncnet.pop3.reply import is_negative
 
 _BLOCK = 65_536
@@ -29,7 +30,9 @@ class Channel:
     def __init__(self, sock: socket.socket, *, max_line_bytes: int) -> None:
         self._sock = sock
         self._max_line_bytes = max_line_bytes
-        self._buffer = bytearray()
+        self._block = b""
+        self._at = 0
+        """How much of the block has been consumed."""
 
     def makefile(self, mode: str) -> Channel:
         """Be poplib's file as well as its socket."""
@@ -45,8 +48,12 @@ class Channel:
         ended = self._look()
         if ended:
             raise self._goodbye()
-        if self._buffer:
-            raise ProtocolError(f"a reply before its command: {printable(bytes(self._buffer[:_EARLY]))!r}")
+        if not self.is_empty:
+            raise ProtocolError(f"a reply before its command: {printable(self._rest()[:_EARLY])!r}")
+        self._sock.sendall(data)
+
+    def send_more(self, data: bytes) -> None:
+        """Send commands behind others whose answers are on their way: whatever has come may be theirs."""
         self._sock.sendall(data)
 
     def line(self) -> bytes:
@@ -57,17 +64,13 @@ class Channel:
             ProtocolError: it ends with LF alone.
             DisconnectedError: the server ended the connection first.
         """
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) < self._max_line_bytes:
-            searched = len(self._buffer)
-            piece = self._sock.recv(_BLOCK)
-            if not piece:
-                raise self._goodbye()
-            self._buffer += piece
-        if not 0 <= end < self._max_line_bytes:
+        end = self._block.find(b"\n", self._at)
+        if end < 0:
+            end = self._longer_line()
+        if not 0 <= end - self._at < self._max_line_bytes:
             raise LimitError(f"a line of more than {self._max_line_bytes} bytes", limit=self._max_line_bytes)
-        line = bytes(self._buffer[: end + 1])
-        del self._buffer[: end + 1]
+        line = self._block[self._at : end + 1]
+        self._at = end + 1
         if not line.endswith(b"\r\n"):
             raise ProtocolError(f"a line that does not end with CRLF: {printable(line)!r}")
         return line[:-2]
@@ -79,29 +82,48 @@ class Channel:
             LimitError: it is longer than `max_bytes`; no more than that was kept.
             IncompleteRead: the server ended the connection first; `.partial` holds what came.
         """
-        dotted = Dotted()
+        whole = cut(self._block, self._at)
+        if whole is not None:
+            text, self._at = whole
+            if len(text) > max_bytes:
+                raise LimitError(f"a text of more than {max_bytes} bytes", limit=max_bytes)
+            return text
         parts: list[bytes] = []
+        try:
+            self.pour(parts.append, max_bytes)
+        except IncompleteRead:
+            raise IncompleteRead(partial=b"".join(parts)) from None
+        return b"".join(parts)
+
+    def pour(self, take: Callable[[bytes], object], max_bytes: int) -> int:
+        """Read a text as `text` does, and hand it on piece by piece; gives its length.
+
+        Raises:
+            LimitError, IncompleteRead: as `text`, without `.partial`.
+            Exception: whatever `take` raises.
+        """
+        dotted = Dotted()
         size = 0
-        piece = bytes(self._buffer)
-        self._buffer.clear()
+        piece = self._rest()
+        self._block, self._at = b"", 0
         while True:
             part = dotted.feed(piece)
             size += len(part)
             if size > max_bytes:
                 raise LimitError(f"a text of more than {max_bytes} bytes", limit=max_bytes)
             if part:
-                parts.append(part)
+                take(part)
             if dotted.rest is not None:
-                self._buffer += dotted.rest
-                return b"".join(parts)
+                self._block = dotted.rest
+                return size
             piece = self._sock.recv(_BLOCK)
             if not piece:
-                raise IncompleteRead(partial=b"".join(parts))
+                raise IncompleteRead(f"the peer ended after {size} bytes of a text")
 
     @property
     def is_empty(self) -> bool:
         """Whether all that was read so far has been consumed."""
-        return not self._buffer
+        return self._at >= len(self._block)
 
     def move(self, sock: socket.socket) -> None:
         """Go on over another socket: the same one under TLS."""
@@ -114,15 +136,37 @@ class Channel:
                 self._sock.setblocking(False)
                 self._sock.unwrap()
 
+    def _rest(self) -> bytes:
+        return self._block[self._at :]
+
+    def _longer_line(self) -> int:
+        """Read on until the line has an end, or is too long; where that is in the block, or -1."""
+        pieces = bytearray(self._rest())
+        end = -1
+        searched = len(pieces)
+        try:
+            while end < 0 and len(pieces) < self._max_line_bytes:
+                piece = self._sock.recv(_BLOCK)
+                if not piece:
+                    break
+                pieces += piece
+                end = pieces.find(b"\n", searched)
+                searched = len(pieces)
+            else:
+                return end
+        finally:
+            self._block, self._at = bytes(pieces), 0
+        raise self._goodbye()
+
     def _look(self) -> bool:
         """Read, without waiting, what has come by itself; True at the end of the connection."""
         self._sock.setblocking(False)
         try:
-            while len(self._buffer) < _EARLY:
+            while len(self._block) - self._at < _EARLY:
                 piece = self._sock.recv(_EARLY)
                 if not piece:
                     return True
-                self._buffer += piece
+                self._block, self._at = self._rest() + piece, 0
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass  # as it should be; under TLS, session tickets may have gone by
         finally:
@@ -131,6 +175,6 @@ class Channel:
 
     def _goodbye(self) -> DisconnectedError:
         # Servers tell an idle client why before they close: "-ERR Disconnected for inactivity."
-        last, _, _ = bytes(self._buffer[:_EARLY]).partition(b"\r\n")
+        last, _, _ = self._rest()[:_EARLY].partition(b"\r\n")
         words = f": {printable(last)}" if is_negative(last) else ""
         return DisconnectedError(f"the server closed the connection{words}")

@@ -17,7 +17,7 @@ from asyncnet.credentials import Credentials
 from asyncnet.deadline import phase
 from asyncnet.dial import dial, server_name
 from asyncnet.endpoint import Endpoint, Security
-from asyncnet.errors import AuthenticationError, ClosedError, ConnectError, DisconnectedError, TLSError
+from asyncnet.errors import AuthenticationError, ClosedError, ConnectError, DisconnectedError, RefusedError, TLSError
 from asyncnet.pop3.login import choose_way, sign_in
 from asyncnet.pop3.reply import stamp
 from asyncnet.pop3.wire import Limits, Wire
@@ -40,16 +40,25 @@ _number = itertools.count(1)
 class Link:
     """One connection to a maildrop; opened once, and gone after `abort()`.
 
+    Args:
+        endpoint: where.
+        limits: what the server may send.
+        places: held while there is a thread; None holds nothing.
+
     Attributes:
         wire: what to talk over, for `run`; only once it is open.
+        offered: what CAPA said last, after TLS; None if it was not asked.
     """
 
     wire: Wire
     _worker: Worker | None = None
 
-    def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
+    def __init__(self, endpoint: Endpoint, limits: Limits, places: asyncio.Semaphore | None = None) -> None:
         self._endpoint = endpoint
         self._limits = limits
+        self._places = places
+        self._has_place = False
+        self.offered: dict[str, tuple[str, ...]] | None = None
 
     async def open(self, context: ssl.SSLContext | None, proxy: Proxy | None) -> None:
         """Connect, be greeted, and be encrypted where the endpoint says so; the caller aborts it on failure.
@@ -58,6 +67,10 @@ class Link:
             ConnectError: never got there (TLSError: no STLS, no agreement, or a certificate that is not trusted).
             DisconnectedError, ProtocolError, poplib.error_proto: what the server did instead of greeting.
         """
+        if self._places is not None:
+            phase("a place among the sessions")
+            await self._places.acquire()
+            self._has_place = True
         sock = await dial(self._endpoint, proxy=proxy)
         try:
             self._worker = Worker(sock, f"asyncnet-pop3-{next(_number)}-{self._endpoint.host}")
@@ -80,8 +93,7 @@ class Link:
             RefusedError: the maildrop is in use, or the server has trouble of its own.
         """
         phase("login")
-        # Asked after TLS, and again if asked before: what was said in the clear does not count (RFC 2595 §4).
-        offered = await self.run(self.wire.known_capabilities)
+        offered = await self.known_capabilities()
         encrypted = self._endpoint.security is not Security.PLAINTEXT
         way = choose_way(credentials, offered, stamp(self.wire.welcome), encrypted=encrypted)
         secret = await credentials.secret()
@@ -95,6 +107,27 @@ class Link:
                 await self.run(sign_in, self.wire, way, credentials.username, fresh)
             except DisconnectedError:
                 raise refused from None  # the server left after its first no, which is the better reason
+
+    async def known_capabilities(self) -> dict[str, tuple[str, ...]]:
+        """What CAPA says, asked once.
+
+        That is after TLS, and again if it was asked before: what was said in the clear does not count (RFC 2595 §4).
+        What a login changes of it (RFC 2449 §5) is none of what is looked for here.
+        """
+        if self.offered is None:
+            self.offered = await self.run(self.wire.known_capabilities)
+        return self.offered
+
+    async def speak_utf8(self) -> None:
+        """Have headers and names in UTF-8, before the login (RFC 6856 §2).
+
+        Raises:
+            RefusedError: the server does not offer it, or refuses.
+        """
+        phase("UTF8")
+        if "UTF8" not in await self.known_capabilities():
+            raise RefusedError("the server does not offer UTF8", operation="UTF8")
+        await self.run(self.wire.utf8)
 
     async def run(self, call: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
         """Have the thread make a blocking call. Cancelled, it returns at once; the call goes on until `abort()`.
@@ -120,9 +153,14 @@ class Link:
             self._worker.abort()
 
     async def settle(self) -> None:
-        """Wait until thread and socket are gone after `abort()`; bounded."""
-        if self._worker is not None:
-            await self._worker.ended(_SETTLE_SECONDS)
+        """Wait until thread and socket are gone after `abort()`, bounded, and give the place back."""
+        try:
+            if self._worker is not None:
+                await self._worker.ended(_SETTLE_SECONDS)
+        finally:
+            if self._has_place and self._places is not None:
+                self._has_place = False
+                self._places.release()
 
     async def _encrypt(self, context: ssl.SSLContext | None) -> None:
         phase("TLS handshake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 
@@ -28,6 +29,7 @@ async def fetch(
     timeout: float | None = 30.0,
     proxy: str | Proxy | None = None,
     allow_plaintext_login: bool = False,
+    places: asyncio.Semaphore | None = None,
 ) -> Messages:
     """Fetch every message of a maildrop.
 
@@ -41,6 +43,7 @@ async def fetch(
         timeout: seconds for all of it; None is no limit.
         proxy: the way there; None goes directly.
         allow_plaintext_login: send the secret even where a listener could read it.
+        places: bounds how many sessions there are at once, as for `Session`; waiting for one counts to the timeout.
 
     Returns:
         The messages in the server's order, each with its number, its size and, where the server has them, its uid.
@@ -64,12 +67,12 @@ async def fetch(
                 proxy=proxy,
                 allow_plaintext_login=allow_plaintext_login,
                 max_message_bytes=max_total_bytes,
+                places=places,
             )
             await stack.enter_async_context(maildrop)
             messages = await _retrieved(maildrop, max_messages, max_total_bytes)
-            for message in messages if delete else ():
-                assert message.number is not None
-                await maildrop.delete(message.number)
+            if delete and messages:
+                await maildrop.delete_all([message.number or 0 for message in messages])
             left = limit.remaining()
         await _leave(maildrop, messages, left, delete=delete)
     return messages
@@ -88,11 +91,9 @@ async def _retrieved(maildrop: Session, max_messages: int, max_total_bytes: int)
     if total > max_total_bytes:
         raise _beyond(maildrop, f"{total} bytes in all; at most {max_total_bytes} are taken", max_total_bytes)
     await _ask_for_uids(maildrop, {number for number, _ in listed})
-    messages: Messages = []
-    for number, _ in listed:
-        messages.append(await maildrop.retrieve(number, max_bytes=max_total_bytes))
-        max_total_bytes -= len(messages[-1].raw)  # sizes are the server's word; this is ours
-    return messages
+    # Sizes are the server's word; the limit of what comes is ours.
+    numbers = [number for number, _ in listed]
+    return [message async for message in maildrop.messages(numbers, max_total_bytes=max_total_bytes)]
 
 
 async def _ask_for_uids(maildrop: Session, numbers: set[int]) -> None:

@@ -6,7 +6,7 @@ RFC 1939 (the commands), RFC 2449 (CAPA and response codes), RFC 3206 (SYS and A
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from asyncnet.errors import AuthenticationError, ProtocolError, RefusedError, printable
@@ -17,6 +17,7 @@ _CODE = re.compile(rb"\[(?P<code>[!-Z^-~]{1,64})\]")  # RFC 2449 §3: resp-code,
 # Numbers are ASCII digits of bounded length. What follows the two of a line is the server's own (RFC 1939 §5).
 _PAIR = re.compile(rb"(?P<first>[0-9]{1,9})[ \t]+(?P<second>[0-9]{1,15})(?:[ \t].*)?", re.DOTALL)
 _UNIQUE_ID = re.compile(rb"(?P<number>[0-9]{1,9})[ \t]+(?P<uid>[!-~]+)[ \t]*")  # RFC 1939 §7: 0x21 to 0x7E
+_UID = re.compile("[!-~]{1,1000}")
 _OCTETS = re.compile(rb"\+OK[ \t]+(?P<size>[0-9]{1,15})[ \t]+(?:octets|bytes)\b.*", re.DOTALL | re.IGNORECASE)
 # RFC 1939 §7: a msg-id. Nothing laxer, or a man in the middle could use the answer against MD5 (CVE-2007-1558).
 _STAMP = re.compile(rb"<[!-;=?A-~]+@[!-;=?A-~]+>")
@@ -94,7 +95,7 @@ def listing(line: bytes) -> Listing:
 def listings(lines: Iterable[bytes]) -> list[Listing]:
     """Read the lines of LIST; a number that comes twice, or 0, is no listing."""
     found = [listing(line) for line in lines]
-    _check_numbers(entry.number for entry in found)
+    _check_numbers([entry.number for entry in found])
     return found
 
 
@@ -117,8 +118,13 @@ def unique_id(line: bytes) -> tuple[int, str]:
 def unique_ids(lines: Iterable[bytes]) -> dict[int, str]:
     """Read the lines of UIDL; a number that comes twice, or 0, is no listing."""
     found = [unique_id(line) for line in lines]
-    _check_numbers(number for number, _ in found)
+    _check_numbers([number for number, _ in found])
     return dict(found)
+
+
+def is_unique_id(uid: str) -> bool:
+    """Whether a unique-id could be one: visible ASCII (RFC 1939 §7; longer ones than its 70 characters are met)."""
+    return _UID.fullmatch(uid) is not None
 
 
 def one_unique_id(line: bytes, number: int) -> dict[int, str]:
@@ -158,7 +164,9 @@ def _pair(line: bytes) -> tuple[int, int]:
     return int(match["first"]), int(match["second"])
 
 
-def _check_numbers(numbers: Iterable[int]) -> None:
+def _check_numbers(numbers: Sequence[int]) -> None:
+    if len(seen := {0, *numbers}) == len(numbers) + 1:
+        return
     seen = {0}
     for number in numbers:
         if number in seen:

@@ -5,44 +5,30 @@ What is marked as deleted goes when the session is left in order, with QUIT, and
 
 from __future__ import annotations
 
-import operator
-import poplib
+import asyncio
+import functools
 import ssl
-from collections.abc import Callable
+from collections.abc import Container, Iterable
 from types import TracebackType
-from typing import ParamSpec, TypeVar
 
 from asyncnet.credentials import Credentials
 from asyncnet.endpoint import Endpoint
-from asyncnet.errors import ClosedError, DisconnectedError, LimitError, NetError, ProtocolError, UsageError
+from asyncnet.errors import ClosedError, DisconnectedError, LimitError, NetError
 from asyncnet.message import Message
+from asyncnet.pop3.commands import Commands, checked_number
 from asyncnet.pop3.link import Link
-from asyncnet.pop3.reply import Listing, Stat, refusal
-from asyncnet.pop3.wire import Limits, Wire
+from asyncnet.pop3.messages import Messages
+from asyncnet.pop3.retrieve import Got, Retrieval, Wanted, made
+from asyncnet.pop3.saving import NotSaved, Path, Sink, save
+from asyncnet.pop3.take import Seen, Taking
+from asyncnet.pop3.wire import Limits
 from asyncnet.proxy import Proxy
-from asyncnet.session import Session as MailSession
-from asyncnet.translation import TALKING, Translations
 
-P = ParamSpec("P")
-T = TypeVar("T")
-Numbers = list[int]  # both spelled out here: in the class, `list` is a command
-Listings = list[Listing]
-
-_MAX_NUMBER = 999_999_999
+Numbers = list[int]
+Batch = list[Got]
 
 
-def _refused(error: Exception, endpoint: object, operation: str | None) -> NetError:
-    # poplib's error_proto holds bytes when the server spoke, a str when poplib itself had something to say.
-    said = error.args[0] if error.args else ""
-    if isinstance(said, bytes):
-        return refusal(said, endpoint, operation)
-    return ProtocolError(str(said), endpoint=endpoint, operation=operation)
-
-
-_TRANSLATIONS: Translations = ((poplib.error_proto, _refused), *TALKING)
-
-
-class Session(MailSession):
+class Session(Commands):
     """A session with one maildrop, which the server keeps locked until it ends; calls run in a thread of its own.
 
     Messages bear the numbers 1 to `stat().count`, which stay theirs for the whole session. What was deleted is gone
@@ -62,6 +48,10 @@ class Session(MailSession):
         max_reply_bytes: the longest other reply to take: LIST and UIDL of a whole maildrop.
         max_lines: the most lines of such a reply.
         max_line_bytes: the longest line outside of messages, its line end included.
+        utf8: have headers and names in UTF-8, where the server would else re-write them (RFC 6856); opening raises
+            RefusedError where it does not offer that.
+        places: shared by sessions, it bounds how many there are: opening waits for a place, within its own timeout, and
+            the place is given back once thread and socket are gone.
 
     Raises:
         UsageError: another protocol's endpoint, a contradiction between URL and credentials, or a secret that would
@@ -71,9 +61,6 @@ class Session(MailSession):
     codes of RFC 2449 and RFC 3206), ProtocolError, LimitError, DisconnectedError, DeadlineError, and ClosedError once
     the session is closed, which all but a refusal do.
     """
-
-    protocol = "pop3"
-    translations = _TRANSLATIONS
 
     def __init__(
         self,
@@ -88,6 +75,8 @@ class Session(MailSession):
         max_reply_bytes: int = 16 * 1024 * 1024,
         max_lines: int = 250_000,
         max_line_bytes: int = 1024 * 1024,
+        utf8: bool = False,
+        places: asyncio.Semaphore | None = None,
     ) -> None:
         super().__init__(
             endpoint,
@@ -98,39 +87,11 @@ class Session(MailSession):
             allow_plaintext_login=allow_plaintext_login,
         )
         self._max_message_bytes = max_message_bytes
-        self._link = Link(self.endpoint, Limits(max_line_bytes, max_reply_bytes, max_lines))
+        self._link = Link(self.endpoint, Limits(max_line_bytes, max_reply_bytes, max_lines), places)
+        self._utf8 = utf8
         self._sizes: dict[int, int] = {}
         self._uids: dict[int, str] = {}
         self._deleted: set[int] = set()
-
-    async def stat(self, *, timeout: float | None = None) -> Stat:
-        """Count the messages and their bytes (STAT)."""
-        async with self._call("STAT", timeout):
-            return await self._run(self._wire.statistics)
-
-    async def list(self, number: int | None = None, *, timeout: float | None = None) -> Listings:
-        """List the number and size of each message (LIST), or of one.
-
-        Raises:
-            RefusedError: there is no such message, or it is marked as deleted.
-        """
-        asked = None if number is None else _number(number)
-        async with self._call("LIST", timeout):
-            found = await self._run(self._wire.listings, asked)
-            self._sizes.update(found)
-            return found
-
-    async def uidl(self, number: int | None = None, *, timeout: float | None = None) -> dict[int, str]:
-        """Map the number of each message, or of one, to its unique-id, which is its own in every session (UIDL).
-
-        Raises:
-            RefusedError: there is no such message, or the server has no unique-ids.
-        """
-        asked = None if number is None else _number(number)
-        async with self._call("UIDL", timeout):
-            found = await self._run(self._wire.unique_ids, asked)
-            self._uids.update(found)
-            return found
 
     async def retrieve(self, number: int, *, max_bytes: int | None = None, timeout: float | None = None) -> Message:
         """Fetch a whole message (RETR), byte for byte as the server holds it.
@@ -145,64 +106,85 @@ class Session(MailSession):
             IncompleteRead: the server left in the middle of it; `.partial` holds what came.
             RefusedError: there is no such message, or it is marked as deleted.
         """
-        asked = _number(number)
-        limit = self._max_message_bytes if max_bytes is None else max_bytes
-        self._check_open("RETR")
-        size = self._sizes.get(asked, 0)
-        if size > limit:
-            text = f"a message of {size} bytes; at most {limit} are taken"
-            raise LimitError(text, limit=limit, endpoint=self.endpoint, operation="RETR")
+        asked = self._asked(number)
+        limit = self._limit(asked, max_bytes)
         async with self._call("RETR", timeout):
-            announced, raw = await self._run(self._wire.message, f"RETR {asked}", limit)
-            size = announced if announced is not None else size
-            if size and not raw:
-                raise ProtocolError(f"message {asked} is of {size} bytes, and came empty")
-        return Message(raw=raw, uid=self._uids.get(asked), number=asked, size=size or len(raw))
+            announced, raw = await self._run(self._wire.message, f"RETR {asked.number}", limit)
+            return made(asked, announced, raw)
 
-    async def top(self, number: int, lines: int, *, timeout: float | None = None) -> Message:
-        """Fetch the header of a message and the first `lines` lines of its body (TOP).
+    async def retrieve_to(
+        self, number: int, target: Path | Sink, *, max_bytes: int | None = None, timeout: float | None = None
+    ) -> int:
+        """Stream a whole message into a file (RETR), in constant memory however long it is.
+
+        Args:
+            number: its number, from 1.
+            target: a path: the file appears there, or replaces what is there, in one step when it is whole and on the
+                disk; for its owner alone to read. Or an object with `write(bytes)`, which is called in the session's
+                thread, may block, and holds a part of the message after a failure.
+            max_bytes: the longest to take; None is the session's `max_message_bytes`.
+            timeout: seconds; None takes the session's, `math.inf` is no limit.
 
         Returns:
-            A Message of that part; its `size` is the whole message's where `list()` was asked, else the part's.
+            How many bytes the message has, line ends CRLF.
 
         Raises:
-            RefusedError: there is no such message, or the server has no TOP.
+            UsageError: there can be no file of that path; nothing was asked for.
+            OSError: it cannot be written (the disk is full), or whatever `write` raised; the session is closed.
+            LimitError, IncompleteRead, RefusedError: as for `retrieve`.
+
+        After a failure or a cancellation there is no file, and what was there before is untouched.
         """
-        asked, count = _number(number), _number(lines, least=0)
-        async with self._call("TOP", timeout):
-            _, raw = await self._run(self._wire.message, f"TOP {asked} {count}", self._max_message_bytes)
-        return Message(raw=raw, uid=self._uids.get(asked), number=asked, size=self._sizes.get(asked) or len(raw))
+        asked = self._asked(number)
+        limit = self._limit(asked, max_bytes)
+        try:
+            async with self._call("RETR", timeout):
+                return await self._run(save, self._wire, asked.number, target, limit)
+        except NotSaved as failure:
+            raise failure.error from None
 
-    async def delete(self, number: int, *, timeout: float | None = None) -> None:
-        """Mark a message as deleted (DELE); it goes when the session ends with QUIT.
+    def messages(
+        self,
+        numbers: Iterable[int] | None = None,
+        *,
+        new_since: Container[str] | None = None,
+        max_bytes: int | None = None,
+        max_total_bytes: int | None = None,
+        timeout: float | None = None,
+    ) -> Messages:
+        """Go over many messages: `async for message in maildrop.messages()`, asked for ahead where the server lets us.
 
-        Raises:
-            RefusedError: there is no such message, or it is marked already.
+        Args:
+            numbers: which; None is all there are when the loop begins.
+            new_since: unique-ids that are known already: the messages that bear them are left out.
+            max_bytes: the longest to take; None is the session's `max_message_bytes`.
+            max_total_bytes: the most to take in all; None is no limit.
+            timeout: seconds for each wait of the loop; None takes the session's, `math.inf` is no limit.
+
+        Raises (in the loop):
+            RefusedError, LimitError: there is no such message any more, or LIST says that it is too long. The session
+                stays open, and going on with the same iterator gives the next one.
+            ProtocolError, LimitError, DisconnectedError, DeadlineError: the session is closed; what came whole before
+                has been given.
+
+        Within the loop every other command can be called: it waits for the answers that are under way (at most 12 MiB
+        as LIST counts), which the loop gets afterwards. Left early, the loop leaves the session as it should be; the
+        next command reads off what was under way. A reader that takes minutes over a batch of 1 MiB may find that the
+        server's patience has ended.
         """
-        asked = _number(number)
-        async with self._call("DELE", timeout):
-            await self._run(self._wire.dele, asked)
-            self._deleted.add(asked)
+        asked = None if numbers is None else [checked_number(number) for number in numbers]
+        begin = functools.partial(self._begin, asked, new_since, max_bytes, max_total_bytes, timeout)
+        return Messages(begin, functools.partial(self._next_batch, timeout=timeout))
 
-    async def reset(self, *, timeout: float | None = None) -> None:
-        """Take back every deletion of this session (RSET)."""
-        async with self._call("RSET", timeout):
-            await self._run(self._wire.rset)
-            self._deleted.clear()
+    def take(self, *, seen: Seen | None = None, max_bytes: int | None = None, timeout: float | None = None) -> Taking:
+        """Download and delete, each message only once it was confirmed; see `Taking`.
 
-    async def noop(self, *, timeout: float | None = None) -> None:
-        """Ask for nothing but a sign of life (NOOP)."""
-        async with self._call("NOOP", timeout):
-            await self._run(self._wire.noop)
-
-    async def capabilities(self, *, timeout: float | None = None) -> dict[str, tuple[str, ...]]:
-        """Ask what the server can do: names in upper case, with their arguments (CAPA).
-
-        Raises:
-            RefusedError: the server has no CAPA.
+        Args:
+            seen: what was confirmed before, a `SeenFile` say: a message is then taken once, whatever happens between.
+            max_bytes: the longest to take; None is the session's `max_message_bytes`.
+            timeout: seconds for each call; None takes the session's, `math.inf` is no limit.
         """
-        async with self._call("CAPA", timeout):
-            return await self._run(self._wire.capabilities)
+        return Taking(self, seen=seen, max_bytes=max_bytes, timeout=timeout)
 
     async def quit(self, *, timeout: float | None = None) -> Numbers:
         """End the session (QUIT): what is marked as deleted goes now. It is closed then, whatever happens.
@@ -260,6 +242,8 @@ class Session(MailSession):
 
     async def _open(self) -> None:
         await self._link.open(self.context, self._proxy)
+        if self._utf8:
+            await self._link.speak_utf8()
         if self.credentials is not None:
             await self._link.sign_in(self.credentials)
 
@@ -272,23 +256,50 @@ class Session(MailSession):
     async def _settle(self) -> None:
         await self._link.settle()
 
-    @property
-    def _wire(self) -> Wire:
-        return self._link.wire
+    # What the methods above share.
 
-    async def _run(self, call: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-        return await self._link.run(call, *arguments, **keywords)
+    async def _begin(
+        self,
+        numbers: Numbers | None,
+        new_since: Container[str] | None,
+        max_bytes: int | None,
+        max_total_bytes: int | None,
+        timeout: float | None,
+    ) -> Retrieval:
+        """Find out which messages there are to retrieve, as far as that is not known."""
+        async with self._call("LIST", timeout):
+            is_pipelining = await self._is_pipelining()
+            if numbers is None or new_since is not None or not self._sizes.keys() >= set(numbers):
+                listed, uids = await self._run(
+                    self._wire.contents, needs_uids=new_since is not None, is_pipelining=is_pipelining
+                )
+                self._sizes.update(listed)
+                self._uids.update(uids)
+                numbers = [number for number, _ in listed] if numbers is None else numbers
+        return Retrieval(
+            self._wire,
+            [self._asked(number) for number in numbers if new_since is None or self._uids.get(number) not in new_since],
+            is_pipelining=is_pipelining,
+            max_bytes=self._max_message_bytes if max_bytes is None else max_bytes,
+            max_total_bytes=max_total_bytes,
+            endpoint=self.endpoint,
+        )
 
+    async def _next_batch(self, retrieval: Retrieval, *, timeout: float | None) -> Batch:
+        async with self._call("RETR", timeout):
+            return await self._run(retrieval.batch)
 
-def _number(number: int, *, least: int = 1) -> int:
-    """Check a message number or a count of lines: whatever else it is would become a part of the command."""
-    try:
-        checked = int(operator.index(number))
-    except TypeError:
-        checked = -1
-    if not least <= checked <= _MAX_NUMBER:
-        raise UsageError(f"not a number from {least} to {_MAX_NUMBER}: {number!r}")
-    return checked
+    def _asked(self, number: int) -> Wanted:
+        asked = checked_number(number)
+        return Wanted(asked, self._sizes.get(asked, 0), self._uids.get(asked))
+
+    def _limit(self, asked: Wanted, max_bytes: int | None) -> int:
+        limit = self._max_message_bytes if max_bytes is None else max_bytes
+        self._check_open("RETR")
+        if asked.size > limit:
+            text = f"a message of {asked.size} bytes; at most {limit} are taken"
+            raise LimitError(text, limit=limit, endpoint=self.endpoint, operation="RETR")
+        return limit
 
 
 session = Session

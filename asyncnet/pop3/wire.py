@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import poplib
 import socket
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from asyncnet.errors import LimitError, ProtocolError, UsageError, printable
 from asyncnet.pop3 import reply
@@ -28,8 +29,18 @@ class Limits(NamedTuple):
     lines: int
 
 
+class Ahead(Protocol):
+    """Whoever sent commands whose answers have not been read yet."""
+
+    def finish(self) -> None:
+        """Read them now."""
+
+
 class Wire(poplib.POP3):
     """A POP3 connection on a socket that stands already; made when the greeting has been read.
+
+    Attributes:
+        ahead: who has answers on their way, which are read before the next command is sent; mostly nobody.
 
     Raises:
         poplib.error_proto: holding bytes: the server said -ERR. Every command raises it so.
@@ -40,6 +51,7 @@ class Wire(poplib.POP3):
     def __init__(self, sock: socket.socket, host: str, port: int, limits: Limits) -> None:
         self._channel = Channel(sock, max_line_bytes=limits.line_bytes)
         self._limits = limits
+        self.ahead: Ahead | None = None
         super().__init__(host, port)
 
     # poplib's seams.
@@ -50,6 +62,7 @@ class Wire(poplib.POP3):
     def _putcmd(self, line: str) -> None:
         if any(ord(character) < 32 or ord(character) == 127 for character in line):
             raise UsageError("a control character in an argument")
+        self.settle()
         # Not by poplib's _putline, which shows every line, the password's too, to audit hooks.
         self._channel.sendall(line.encode() + b"\r\n")
 
@@ -93,10 +106,74 @@ class Wire(poplib.POP3):
 
     def message(self, command: str, max_bytes: int) -> tuple[int | None, bytes]:
         """RETR or TOP: the size that the server announced, if it did, and the text."""
-        announced = reply.octets(self._shortcmd(command))
-        if announced is not None and announced > max_bytes and command.startswith("RETR"):
-            raise LimitError(f"a message of {announced} bytes; at most {max_bytes} are taken", limit=max_bytes)
+        self._putcmd(command)
+        return self.read_message(max_bytes, is_whole=command.startswith("RETR"))
+
+    def read_message(self, max_bytes: int, *, is_whole: bool = True) -> tuple[int | None, bytes]:
+        """Read the answer to a RETR or TOP that was sent."""
+        announced = self._announced(max_bytes, is_whole=is_whole)
         return announced, self._channel.text(max_bytes)
+
+    def pour_message(self, take: Callable[[bytes], object], max_bytes: int) -> tuple[int | None, int]:
+        """Read the answer to a RETR that was sent, handing the text on piece by piece: the size announced, and its."""
+        announced = self._announced(max_bytes, is_whole=True)
+        return announced, self._channel.pour(take, max_bytes)
+
+    def retrieve_to(self, number: int, take: Callable[[bytes], object], max_bytes: int) -> tuple[int | None, int]:
+        """RETR, piece by piece: the size announced, and that of the text."""
+        self._putcmd(f"RETR {number}")
+        return self.pour_message(take, max_bytes)
+
+    def _announced(self, max_bytes: int, *, is_whole: bool) -> int | None:
+        announced = reply.octets(self._getresp())
+        if is_whole and announced is not None and announced > max_bytes:
+            raise LimitError(f"a message of {announced} bytes; at most {max_bytes} are taken", limit=max_bytes)
+        return announced
+
+    # Many commands at once.
+
+    def contents(self, *, needs_uids: bool, is_pipelining: bool) -> tuple[list[reply.Listing], dict[int, str]]:
+        """LIST and UIDL, in one packet where the server takes it; no uids where it has none (RFC 1939 §7).
+
+        Raises:
+            ProtocolError: the two name different messages.
+        """
+        self.settle()
+        self.ask("LIST\r\nUIDL\r\n" if is_pipelining else "LIST\r\n", behind_others=False)
+        try:
+            listed = reply.listings(self._getlongresp()[1])
+        except poplib.error_proto:
+            if is_pipelining:
+                self._uids_or_none(needs_uids=False)
+            raise
+        if not is_pipelining:
+            self.ask("UIDL\r\n", behind_others=False)
+        uids = self._uids_or_none(needs_uids=needs_uids)
+        if uids is not None and uids.keys() != {number for number, _ in listed}:
+            raise ProtocolError(f"LIST names {len(listed)} messages, and UIDL not the same ones")
+        return listed, uids or {}
+
+    def _uids_or_none(self, *, needs_uids: bool) -> dict[int, str] | None:
+        try:
+            return reply.unique_ids(self._getlongresp()[1])
+        except poplib.error_proto:
+            if needs_uids:
+                raise
+            return None
+
+    def settle(self) -> None:
+        """Have the answers that are on their way read, so that the next one is the next command's."""
+        if self.ahead is not None:
+            self.ahead.finish()
+
+    def ask(self, commands: str, *, behind_others: bool) -> None:
+        """Send commands whose answers are read later; `behind_others` of whose answers some are on their way."""
+        send = self._channel.send_more if behind_others else self._channel.sendall
+        send(commands.encode("ascii"))
+
+    def read_status(self) -> bytes:
+        """Read the answer to a command that was sent, of one line."""
+        return self._getresp()
 
     def capabilities(self) -> dict[str, tuple[str, ...]]:
         """CAPA."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.pop3.dots import Dotted
+from asyncnet.pop3.dots import Dotted, cut
 from tests.pop3.talks import stuffed
 
 
@@ -77,3 +77,30 @@ def test_what_is_held_back_is_never_more_than_an_unfinished_end() -> None:
         fed += len(piece)
         assert fed - given_out <= 4
     assert fed == given_out
+
+
+STATUS = b"+OK\r\n"
+
+
+@pytest.mark.parametrize("text", [*TEXTS, b".a\r\nb\r\n", b"x\r\n.hidden\r\n"])
+def test_a_text_is_cut_out_of_a_block_that_holds_all_of_it(text: bytes) -> None:
+    sent = stuffed(text)
+    block = b"+OK before\r\n.\r\n" + STATUS + sent
+    at = len(block) - len(sent)
+    assert cut(block + b"+OK next\r\nx\r\n.\r\n", at) == (text, len(block))
+    for length in range(at, len(block)):
+        assert cut(block[:length], at) is None
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b".", b"..", b"\r", b"\n", b"x"])))
+def test_any_text_is_cut_out_as_its_pieces_would_give_it(parts: list[bytes]) -> None:
+    sent = b"".join(parts)
+    text, behind = undone([sent])
+    expected = None if behind is None else (text, len(STATUS) + len(sent) - len(behind))
+    assert cut(STATUS + sent, len(STATUS)) == expected
+
+
+def test_without_its_status_line_a_block_is_for_the_other_way() -> None:
+    assert cut(b"x\r\n.\r\n", 0) is None
+    assert cut(b"\n.\r\n", 1) is None
+    assert cut(b"+OK\n.\r\n", 4) is None

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from asyncnet import (
     TLSError,
     pop3,
 )
+from benchmarks.mail.corpus import big, small
 from tests.peers import Authority, ChunkProxy, CutProxy, DelayProxy
 from tests.real.dovecot import BOB, Account, Dovecot
 
@@ -254,3 +256,118 @@ async def test_a_cancelled_retrieve_leaves_the_next_session_alone(dovecot: Dovec
         async with pop3.session(dovecot.pop3, credentials(account)) as maildrop:
             assert (await maildrop.stat()).count == 2
             assert (await maildrop.retrieve(2)).raw == b"Subject: small\r\n\r\n"
+
+
+async def test_a_whole_maildrop_comes_in_a_loop_byte_for_byte(
+    dovecot: Dovecot, account: Account, authority: Authority
+) -> None:
+    mails = [*ODD.values(), *(small(number) for number in range(300))]
+    for mail in mails:
+        dovecot.deliver(account, mail)
+    target = ("127.0.0.1", dovecot.ports["pop3"])
+    async with DelayProxy(target, rtt=4) as slow, ChunkProxy(target, size=5000, rest=0.01) as pieces:
+        places = [dovecot.pop3, dovecot.pop3s, dovecot.pop3_starttls]
+        places += [f"pop3://{proxy.address}" for proxy in (slow, pieces)]
+        for place in places:
+            async with pop3.session(place, credentials(account), tls=authority.client()) as maildrop:
+                messages = [message async for message in maildrop.messages()]
+            assert [message.raw for message in messages] == mails
+            assert [message.number for message in messages] == [*range(1, len(mails) + 1)]
+            assert len({message.uid for message in messages}) == len(mails)
+
+
+async def test_other_commands_and_other_loops_find_their_own_answers(dovecot: Dovecot, account: Account) -> None:
+    mails = put(dovecot, account, 60)
+    async with pop3.session(dovecot.pop3, credentials(account)) as maildrop:
+        uids = await maildrop.uidl()
+        found = []
+        async for message in maildrop.messages():
+            found.append(message.raw)
+            assert message.number is not None
+            match message.number % 4:
+                case 0:
+                    assert (await maildrop.retrieve(7)).raw == mails[6]
+                case 1:
+                    assert await maildrop.uidl(message.number) == {message.number: uids[message.number]}
+                case 2:
+                    await maildrop.delete(message.number)
+                case 3:
+                    async for other in maildrop.messages([1, 3, 5, 7]):
+                        assert other.raw == mails[(other.number or 0) - 1]
+                        if message.number % 8 == 3:
+                            break
+        assert found == mails
+        await maildrop.reset()
+        assert (await maildrop.stat()).count == 60
+
+
+async def test_a_file_is_the_message_byte_for_byte(
+    dovecot: Dovecot, account: Account, authority: Authority, tmp_path: Path
+) -> None:
+    for mail in [*ODD.values(), big(1)]:
+        dovecot.deliver(account, mail)
+    async with pop3.session(dovecot.pop3s, credentials(account), tls=authority.client()) as maildrop:
+        for number, mail in enumerate([*ODD.values(), big(1)], 1):
+            assert await maildrop.retrieve_to(number, tmp_path / "mail.eml") == len(mail)
+            assert (tmp_path / "mail.eml").read_bytes() == mail
+
+
+async def test_each_message_is_taken_once_however_the_runs_before_ended(
+    dovecot: Dovecot, account: Account, tmp_path: Path
+) -> None:
+    mails = put(dovecot, account, 40)
+    stored: list[bytes] = []
+
+    async def run(stop: int) -> list[int] | None:
+        async with pop3.SeenFile(tmp_path / "seen") as seen:
+            async with pop3.session(dovecot.pop3, credentials(account)) as maildrop:
+                async with maildrop.take(seen=seen) as taking:
+                    async for message in taking:
+                        stored.append(message.raw)
+                        await taking.confirm(message)
+                        if len(stored) == stop:
+                            raise LookupError
+            assert len(seen) == 0
+        return taking.deleted
+
+    for stop in (1, 13, 40):
+        with pytest.raises(LookupError):
+            await run(stop)
+        assert dovecot.messages(account) == mails
+    assert await run(-1) == [*range(1, 41)]
+    assert stored == mails
+    assert dovecot.messages(account) == []
+    assert await run(-1) == []
+
+
+@pytest.mark.parametrize("after", [3000, 20_000, 60_000])
+async def test_a_line_that_breaks_in_a_loop_gives_what_came_and_says_so(
+    dovecot: Dovecot, account: Account, after: int
+) -> None:
+    mails = [b"Subject: %d\r\n\r\n" % number + b"y" * 1000 + b"\r\n" for number in range(100)]
+    for mail in mails:
+        dovecot.deliver(account, mail)
+    async with CutProxy(("127.0.0.1", dovecot.ports["pop3"]), after=after) as proxy:
+        found = []
+        with pytest.raises(DisconnectedError):
+            async with pop3.session(f"pop3://{proxy.address}", credentials(account, "PLAIN")) as maildrop:
+                async for message in maildrop.messages():
+                    found.append(message.raw)
+    assert found == mails[: len(found)]
+    assert len(found) <= after // 1000
+
+
+async def test_a_reader_cancelled_in_the_loop_leaves_the_next_session_alone(dovecot: Dovecot, account: Account) -> None:
+    mails = put(dovecot, account, 200)
+
+    async def read() -> None:
+        async with pop3.session(dovecot.pop3, credentials(account)) as maildrop:
+            async for _ in maildrop.messages():
+                await asyncio.sleep(0)
+
+    for pause in (0.001, 0.005, 0.01, 0.02):
+        task = asyncio.create_task(read())
+        await asyncio.sleep(pause)
+        task.cancel()
+        await asyncio.wait([task])
+    assert [message.raw for message in await pop3.fetch(dovecot.pop3, credentials(account))] == mails
