@@ -11,10 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asyncnet.errors import UsageError
+from asyncnet.imap.file_literal import FileLiteral
 from asyncnet.imap.mailbox_name import encoded_name
 
-Segment = str | bytes
-"""str: text of a command line, already quoted; bytes: a literal"""
+MAX_NUMBER = 0xFFFF_FFFF
+"""RFC 9051 §9: number, of 32 bits"""
+
+Segment = str | bytes | FileLiteral
+"""str: text of a command line, already quoted; anything else: a literal"""
 
 # RFC 9051 §9: flag = "\" atom | atom; atom-specials are ( ) { SP CTL % * " \ ]
 _FLAG = re.compile(r"\\?[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]+")
@@ -56,12 +60,12 @@ def _joined(arguments: Iterable[Segment]) -> Iterator[Segment]:
     text = ""
     for place, argument in enumerate(arguments):
         text += " " if place else ""
-        if isinstance(argument, bytes):
+        if isinstance(argument, str):
+            text += argument
+        else:
             yield text
             yield argument
             text = ""
-        else:
-            text += argument
     if text:
         yield text
 
@@ -87,13 +91,18 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def quoted_name(name: str) -> str:
+def quoted_name(name: str, *, utf8: bool = False) -> Segment:
     """Give the name of a mailbox as an argument; always quoted, so that no character of it is syntax.
+
+    Args:
+        name: as text.
+        utf8: whether UTF8=ACCEPT is on, so that nothing is modified UTF-7 (RFC 6855 §3).
 
     Raises:
         UsageError: as `encoded_name`.
     """
-    return quoted(encoded_name(name))
+    encoded = quoted(encoded_name(name))
+    return astring(name) if utf8 else encoded
 
 
 def refuse_controls(text: str, what: str) -> None:
@@ -136,18 +145,25 @@ def section(part: str | None, *, headers_only: bool = False) -> str:
     return part.upper()
 
 
-def fetch_items(name: str, *, mark_seen: bool) -> str:
-    """Ask for what makes a Message, `name` (`BODY[]`...) being its text."""
+def partial(offset: int, count: int | None) -> str:
+    """Give which bytes of a section are wanted, as it stands behind `BODY[...]`: "" is all of them.
+
+    Raises:
+        UsageError: an offset below 0, a count below 1, or a number beyond 32 bits.
+    """
+    if not 0 <= offset <= MAX_NUMBER or not (count is None or 1 <= count <= MAX_NUMBER):
+        raise UsageError(f"not a part that can be asked for: {count} bytes from {offset} on")
+    if count is None:
+        return f"<{offset}.{MAX_NUMBER}>" if offset else ""  # the grammar has no "all that is left"
+    return f"<{offset}.{count}>"
+
+
+def fetch_items(name: str, *, mark_seen: bool, alone: bool = False) -> str:
+    """Ask for what makes a Message, `name` (`BODY[]`...) being its text; or, `alone`, for the text."""
     body = name if mark_seen else name.replace("BODY[", "BODY.PEEK[", 1)
+    if alone:
+        return body
     return f"(UID FLAGS INTERNALDATE RFC822.SIZE {body})"
-
-
-def with_crlf(raw: bytes) -> bytes:
-    """Give `raw` with CRLF for every line end: CR, LF or both."""
-    pairs = raw.count(b"\r\n")
-    if raw.count(b"\n") == pairs == raw.count(b"\r"):
-        return raw
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 def criteria(text: str) -> list[Segment]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import _AsyncGeneratorContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncnet.credentials import Credentials
@@ -10,7 +12,7 @@ from asyncnet.deadline import phase
 from asyncnet.dial import attach, dial
 from asyncnet.endpoint import Endpoint, Security
 from asyncnet.errors import ProtocolError, UsageError
-from asyncnet.imap.command import Request, request
+from asyncnet.imap.command import Request, Segment, quoted_name, request
 from asyncnet.imap.incoming import Collector
 from asyncnet.imap.limits import Limits
 from asyncnet.imap.login import sign_in
@@ -56,6 +58,7 @@ class Conversation(BaseSession):
         self.limits = limits if limits is not None else Limits()
         self._connected: Wire | None = None
         self._state = State(self._note_capabilities)
+        self._idling: asyncio.Event | None = None
 
     # What users see
 
@@ -79,7 +82,25 @@ class Conversation(BaseSession):
         """What the server wanted a human to read (`[ALERT]`): the last 16, printable."""
         return tuple(self._state.alerts)
 
+    @property
+    def enabled(self) -> frozenset[str]:
+        """The extensions that are on, in upper case (RFC 5161); see `enable`."""
+        return self._state.enabled
+
     # What the commands use
+
+    def _call(self, operation: str, timeout: float | None = None) -> _AsyncGeneratorContextManager[None]:
+        """As in the base; a call that is made while the session idles ends the idling."""
+        if self._idling is not None:
+            self._idling.set()
+        return super()._call(operation, timeout)
+
+    def _named(self, mailbox: str) -> Segment:
+        return quoted_name(mailbox, utf8=self._is_utf8)
+
+    @property
+    def _is_utf8(self) -> bool:
+        return "UTF8=ACCEPT" in self._state.enabled
 
     @property
     def _wire(self) -> Wire:
@@ -167,6 +188,8 @@ class Conversation(BaseSession):
 
         Idempotent, and safe after a failure. Cancelled, the connection is dropped at once.
         """
+        if self._idling is not None:
+            self._idling.set()
         await super().aclose()
         await self._settle()  # the server may have ended it before, a turn of the loop ago
 

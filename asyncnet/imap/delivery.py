@@ -39,6 +39,9 @@ _SIZES_COUNT = 2000
 
 MAX_SIZE = 0xFFFF_FFFF
 
+HEADER_BYTES = 16 * 1024
+"""What the header of a message counts where batches are made: most have less, few have more."""
+
 _MANY = 10
 """How many UIDs an error names."""
 
@@ -74,15 +77,16 @@ class Inbox:
         Raises:
             LimitError: far more came than was announced.
         """
-        if isinstance(reply, Status):
-            if reply.tag is not None:
-                self.news.set()
-        elif isinstance(reply, Fetched) and reply.uid is not None:
+        if isinstance(reply, Fetched):
+            if reply.uid is None:
+                return
             if self._name in reply.sections:
                 self._take(reply, reply.uid)
             elif self.sizing is not None and reply.size is not None and reply.uid in self.sizing.left:
                 self.sizing.left.remove(reply.uid)
                 self.sizes[reply.uid] = reply.size
+        elif isinstance(reply, Status) and reply.tag is not None:
+            self.news.set()
 
     def lose(self) -> None:
         """Wake whoever waits."""
@@ -202,7 +206,11 @@ class Delivery:
             ProtocolError: the server withheld a message that it still has.
         """
         inbox = self._inbox
-        if inbox is not None and inbox.ready_bytes + inbox.asked_bytes > AHEAD_BYTES // 2:
+        if (
+            inbox is not None
+            and self._generation == self._session._state.generation
+            and (inbox.ready_bytes + inbox.asked_bytes > AHEAD_BYTES // 2 or not (self._sized or self._unsized))
+        ):
             self._session._check_open("FETCH")
             if (ready := inbox.give()) is not None:
                 return ready  # there was neither need to wait nor room to ask for much more

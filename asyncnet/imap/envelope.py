@@ -89,6 +89,8 @@ def _addresses(value: Value) -> tuple[Address, ...]:
 
 
 def _address(value: Value) -> Address | None:
+    if value is None:
+        return None  # some servers write NIL for an address that they cannot read
     if not isinstance(value, list) or len(value) < 4:
         raise ProtocolError("an address without its four fields")
     name, _, mailbox, host = (text(field) for field in value[:4])

@@ -72,7 +72,7 @@ async def _authenticate(wire: Wire, mechanism: str, username: str, secret: str, 
         hidden = encoded(unsent).decode("ascii") or "="
         text, unsent = f"{mechanism} {hidden}", None
 
-    def answer(challenge: bytes) -> bytes:
+    async def answer(challenge: bytes) -> bytes:
         nonlocal unsent
         if unsent is not None:
             response, unsent = unsent, None

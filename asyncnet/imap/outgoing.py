@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import aclosing
 
 from asyncnet.imap.command import Segment
+from asyncnet.imap.file_literal import FileLiteral
 
 _WRITE_BYTES = 256 * 1024
 """A long literal is written in pieces of this size, each when the transport has taken most of the last."""
@@ -82,7 +84,7 @@ class Outgoing:
         """
         while rest:
             literal = rest.pop(0)
-            assert isinstance(literal, bytes)
+            assert not isinstance(literal, str)
             if self.is_expected(owner) and await self.prompt(owner) is None:
                 return False
             if not await self._write_literal(transport, literal):
@@ -95,27 +97,36 @@ class Outgoing:
             transport.write(line.encode("ascii") + b"\r\n")
         return True
 
-    async def _write_literal(self, transport: asyncio.WriteTransport, literal: bytes) -> bool:
-        view = memoryview(literal)
-        for start in range(0, len(view), _WRITE_BYTES):
-            transport.write(view[start : start + _WRITE_BYTES])
-            await asyncio.sleep(0)  # uvloop writes, and says that it has enough, in the next turn only
-            await self._writable.wait()
-            if self._is_lost:
-                return False
+    async def _write_literal(self, transport: asyncio.WriteTransport, literal: bytes | FileLiteral) -> bool:
+        if isinstance(literal, bytes):
+            view = memoryview(literal)
+            for start in range(0, len(view), _WRITE_BYTES):
+                if not await self._write_block(transport, view[start : start + _WRITE_BYTES]):
+                    return False
+        else:
+            async with aclosing(literal.blocks()) as blocks:
+                async for block in blocks:
+                    if not await self._write_block(transport, block):
+                        return False
+        return not self._is_lost
+
+    async def _write_block(self, transport: asyncio.WriteTransport, block: bytes | memoryview) -> bool:
+        transport.write(block)
+        await asyncio.sleep(0)  # uvloop writes, and says that it has enough, in the next turn only
+        await self._writable.wait()
         return not self._is_lost
 
 
 def announcement(literal: Segment, capabilities: Collection[str]) -> str:
     """Give what announces `literal`: `{5}`, or `{5+}` where the server takes it without being asked (RFC 7888)."""
-    size = len(literal)
+    size = len(literal)  # of a str it is never asked
     at_once = "LITERAL+" in capabilities or ("LITERAL-" in capabilities and size <= 4096)
     return f"{{{size}+}}" if at_once else f"{{{size}}}"
 
 
 def taken_text(segments: list[Segment]) -> str:
     """Take the text off the front, if text stands there."""
-    if not segments or isinstance(segments[0], bytes):
+    if not segments or not isinstance(segments[0], str):
         return ""
     text = segments.pop(0)
     assert isinstance(text, str)

@@ -40,24 +40,36 @@ from asyncnet.imap.response import (
 )
 from asyncnet.imap.tokens import Value, tokenized
 from asyncnet.imap.uid_set import UidSet
-from asyncnet.imap.usual_fetch import usual
+from asyncnet.imap.usual_fetch import usual, usual_line
 
 _UNTAGGED = re.compile(rb"\* (?:([0-9]{1,10}) )?([A-Za-z0-9!-~]++)(?: |\Z)")
 _TAGGED = re.compile(rb"([A-Za-z0-9.]{1,64}) (OK|NO|BAD)(?: |\Z)", re.IGNORECASE)
 # Anything may stand in a code but "]", unless it is quoted (BADCHARSET).
 _CODE = re.compile(rb'\[([^ \]"]++)(?: ((?:[^\]"]++|"(?:[^"\\]++|\\.)*+")*+))?\] ?')
 
+Decoder = Callable[[bytes], str]
+"""makes text of the name of a mailbox"""
+
+_MODSEQ = re.compile(rb"\( *+MODSEQ ++([0-9]{1,20}) *+\)", re.IGNORECASE)
+
 _STATUSES = frozenset({"OK", "NO", "BAD", "BYE", "PREAUTH"})
 
 
-def parsed(pieces: Pieces, limits: Limits) -> Reply:
+def parsed(pieces: Pieces, limits: Limits, *, utf8: bool = False) -> Reply:
     """Give the value of one response.
+
+    Args:
+        pieces: its text and literals.
+        limits: how much of it is taken.
+        utf8: whether UTF8=ACCEPT is on, so that no name of a mailbox is modified UTF-7 (RFC 6855 §3).
 
     Raises:
         ProtocolError: it breaks the grammar.
         LimitError: it is nested too deep, or holds too many values.
     """
     line = pieces[0]
+    if (quick := usual_line(pieces)) is not None:
+        return quick
     if not line.startswith(b"* "):
         return _tagged_or_continuation(line)
     match = _UNTAGGED.match(line)
@@ -70,6 +82,8 @@ def parsed(pieces: Pieces, limits: Limits) -> Reply:
         return _status(name, line[match.end() :], None)
     if name == "SEARCH" and len(pieces) == 1:
         return _found(line[match.end() :])
+    if name in _NAMED:
+        return _NAMED[name](tokenized(pieces, match.end(), limits), _utf8_name if utf8 else decoded_name)
     read = _READERS.get(name)
     if read is None:
         return Unknown(name, line[match.end() :])
@@ -129,10 +143,10 @@ def _code(name: str, rest: bytes) -> Code:
 
 def _found(rest: bytes) -> Found:
     # Yahoo ends the line with a blank; RFC 7162 §3.1.5 with "(MODSEQ n)".
-    found, _, tail = rest.partition(b"(")
-    words = tail.removesuffix(b")").split()
-    modseq = number(words[1]) if len(words) == 2 and words[0].upper() == b"MODSEQ" else None
-    return Found(numbers(found), modseq)
+    match = _MODSEQ.search(rest)
+    if match is None:
+        return Found(numbers(rest))
+    return Found(numbers(rest[: match.start()] + b" " + rest[match.end() :]), number(match[1]))
 
 
 def _capabilities(values: list[Value]) -> Reply:
@@ -147,13 +161,17 @@ def _flags(values: list[Value]) -> Reply:
     return Flags(frozenset(_words(values)))
 
 
-def _listed(values: list[Value]) -> Reply:
+def _utf8_name(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
+
+
+def _listed(values: list[Value], decoded: Decoder) -> Reply:
     if len(values) < 3 or not isinstance(values[0], list) or not isinstance(values[2], bytes):
         raise ProtocolError("a LIST without attributes, delimiter and name")
-    return Listed(Mailbox(decoded_name(values[2]), text(values[1]) or None, frozenset(_words(values[:1]))))
+    return Listed(Mailbox(decoded(values[2]), text(values[1]) or None, frozenset(_words(values[:1]))))
 
 
-def _status_items(values: list[Value]) -> Reply:
+def _status_items(values: list[Value], decoded: Decoder) -> Reply:
     if len(values) < 2 or not isinstance(values[0], bytes) or not isinstance(values[-1], list):
         raise ProtocolError("a STATUS without name and numbers")
     items = values[-1]
@@ -163,7 +181,7 @@ def _status_items(values: list[Value]) -> Reply:
             told[key.upper().decode("ascii", "replace")] = number(value)
     return StatusItems(
         MailboxStatus(
-            decoded_name(values[0]),
+            decoded(values[0]),
             messages=told.get("MESSAGES"),
             unseen=told.get("UNSEEN"),
             uidnext=told.get("UIDNEXT"),
@@ -192,20 +210,20 @@ def _extended_found(values: list[Value]) -> Reply:
     return ExtendedFound(tag, by_uid, minimum, maximum, count, every, modseq)
 
 
-def _namespaces(values: list[Value]) -> Reply:
+def _namespaces(values: list[Value], decoded: Decoder) -> Reply:
     if len(values) < 3:
         raise ProtocolError("a NAMESPACE without its three kinds")
-    return Namespaces(*(_places(value) for value in values[:3]))
+    return Namespaces(*(_places(value, decoded) for value in values[:3]))
 
 
-def _places(value: Value) -> tuple[Namespace, ...]:
+def _places(value: Value, decoded: Decoder) -> tuple[Namespace, ...]:
     if value is None:
         return ()
     places = []
     for one in value if isinstance(value, list) else [value]:
         if not isinstance(one, list) or len(one) < 2 or not isinstance(one[0], bytes):
             raise ProtocolError("a NAMESPACE without prefix and delimiter")
-        places.append(Namespace(decoded_name(one[0]), text(one[1]) or None))
+        places.append(Namespace(decoded(one[0]), text(one[1]) or None))
     return tuple(places)
 
 
@@ -231,11 +249,14 @@ _READERS: dict[str, Callable[[list[Value]], Reply]] = {
     "CAPABILITY": _capabilities,
     "ENABLED": _enabled,
     "FLAGS": _flags,
+    "ESEARCH": _extended_found,
+    "ID": _server_id,
+    "VANISHED": _vanished,
+}
+
+_NAMED: dict[str, Callable[[list[Value], Decoder], Reply]] = {
     "LIST": _listed,
     "LSUB": _listed,
     "STATUS": _status_items,
-    "ESEARCH": _extended_found,
     "NAMESPACE": _namespaces,
-    "ID": _server_id,
-    "VANISHED": _vanished,
 }

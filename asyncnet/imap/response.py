@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from asyncnet.imap.envelope import Envelope
-from asyncnet.imap.mailbox import Mailbox, MailboxStatus
+from asyncnet.imap.mailbox import Mailbox, MailboxStatus, Selected
 from asyncnet.imap.structure import Part
 from asyncnet.imap.tokens import Value
 from asyncnet.imap.uid_set import NO_UIDS, UidSet
@@ -185,6 +185,21 @@ class Fetched:
     sections: Mapping[str, bytes | None] = field(default_factory=dict)
     others: Mapping[str, Value] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """A mailbox that was opened, and what has changed in it since then.
+
+    Args:
+        selected: the mailbox as it is now.
+        vanished: the UIDs of messages that have gone; some may never have been known.
+        changed: the messages that are new or whose flags changed, with `uid`, `flags` and `modseq`.
+    """
+
+    selected: Selected
+    vanished: tuple[UidSet, ...] = ()
+    changed: tuple[Fetched, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

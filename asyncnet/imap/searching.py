@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from asyncnet.errors import LimitError
-from asyncnet.imap.command import Request, Segment, criteria
+from asyncnet.imap.command import Request
 from asyncnet.imap.conversation import Conversation
 from asyncnet.imap.limits import Limits
 from asyncnet.imap.response import ExtendedFound, Found, Reply
+from asyncnet.imap.search import Criteria, raw
 
 
-def search_request(text: str) -> Request:
-    """Make a command of raw criteria; where they are not ASCII, it says that they are UTF-8.
+def search_request(criteria: str | Criteria, *, utf8: bool = False) -> Request:
+    """Make a command of criteria; where they are not ASCII, it says that they are UTF-8.
+
+    Args:
+        criteria: raw, or built.
+        utf8: whether UTF8=ACCEPT is on: all is UTF-8 then, and to say so is an error (RFC 6855 §3).
 
     Raises:
-        UsageError: as `criteria`.
+        UsageError: as `search.raw`.
     """
-    segments = criteria(text)
-    if any(isinstance(segment, bytes) for segment in segments):
-        segments = list(_merged(["CHARSET UTF-8 ", *segments]))
+    segments = (raw(criteria) if isinstance(criteria, str) else criteria).segments
+    if not utf8 and any(isinstance(segment, bytes) for segment in segments):
+        first = segments[0]
+        assert isinstance(first, str)
+        segments = (f"CHARSET UTF-8 {first}", *segments[1:])
     return Request("SEARCH", segments, by_uid=True)
 
 
@@ -62,16 +67,3 @@ class Finder:
     def _check(self, count: int) -> None:
         if len(self._numbers) + count > self._max_count:
             raise LimitError(f"a search that found more than {self._max_count} messages", limit=self._max_count)
-
-
-def _merged(segments: list[Segment]) -> Iterator[Segment]:
-    text = ""
-    for segment in segments:
-        if isinstance(segment, bytes):
-            yield text
-            yield segment
-            text = ""
-        else:
-            text += segment
-    if text:
-        yield text

@@ -6,35 +6,21 @@ never used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-
 from asyncnet.errors import ProtocolError, RefusedError, UsageError
-from asyncnet.imap.command import (
-    fetch_items,
-    flag_list,
-    quoted_name,
-    request,
-    section,
-    with_crlf,
-)
-from asyncnet.imap.date_time import written_date_time
-from asyncnet.imap.delivery import MAX_SIZE, Delivery
+from asyncnet.imap.changes import Uids
+from asyncnet.imap.command import fetch_items, partial, request, section
+from asyncnet.imap.delivery import HEADER_BYTES, MAX_SIZE, Delivery
 from asyncnet.imap.fetched import message
-from asyncnet.imap.mailbox_commands import MailboxCommands
-from asyncnet.imap.response import Code, Expunged, Fetched, Status
+from asyncnet.imap.idling import Change, News, idle
+from asyncnet.imap.reading import Reading
+from asyncnet.imap.response import Fetched
+from asyncnet.imap.search import Criteria
 from asyncnet.imap.searching import found, search_request
-from asyncnet.imap.uid_set import checked_uids, written_sets
+from asyncnet.imap.uid_set import checked_uids
 from asyncnet.message import Message
 
-Uids = int | Iterable[int]
-"""one UID or several"""
 
-_HEADER_BYTES = 16 * 1024
-"""What the header of a message counts where batches are made: most have less, few have more."""
-
-
-class Session(MailboxCommands):
+class Session(Reading):
     r"""A signed-in conversation with one IMAP server; opened by `async with`, closed by `aclose()` (LOGOUT).
 
         async with imap.session("imaps://mail.example.org", alice) as mailbox:
@@ -67,18 +53,19 @@ class Session(MailboxCommands):
     DeadlineError, which close the session, as a cancellation does; ClosedError from then on.
     """
 
-    async def search(self, criteria: str = "ALL", *, timeout: float | None = None) -> list[int]:
+    async def search(self, criteria: str | Criteria = "ALL", *, timeout: float | None = None) -> list[int]:
         """Give the UIDs of the messages in the open mailbox that fit, ascending.
 
         Args:
-            criteria: as in RFC 9051 §6.4.4: `UNSEEN SINCE 1-Jan-2026 SUBJECT "Grüße"`.
+            criteria: as in RFC 9051 §6.4.4: `UNSEEN SINCE 1-Jan-2026 SUBJECT "Grüße"`; or built by the functions of
+                `imap.search`: `search.unseen & search.since(day) & search.subject("Grüße")`.
             timeout: seconds; None takes the session's, `math.inf` is no limit.
 
         Raises:
             UsageError: criteria with a control character, a `{`, or quotes or parentheses that do not match.
             RefusedError: the server does not understand them, or not their characters ([BADCHARSET]).
         """
-        asked = search_request(criteria)
+        asked = search_request(criteria, utf8=self._is_utf8)
         async with self._call("SEARCH", timeout):
             return await found(self, asked)
 
@@ -88,6 +75,8 @@ class Session(MailboxCommands):
         *,
         part: str | None = None,
         headers_only: bool = False,
+        offset: int = 0,
+        max_bytes: int | None = None,
         mark_seen: bool = False,
         timeout: float | None = None,
     ) -> Message:
@@ -97,6 +86,8 @@ class Session(MailboxCommands):
             uid: which one.
             part: `1`, `2.1`, `TEXT`, `2.MIME`... as in `Part.number`; None is the whole message.
             headers_only: only the header.
+            offset: leave out so many bytes of it.
+            max_bytes: take so many bytes of it at most.
             mark_seen: set `\Seen`.
             timeout: seconds; None takes the session's, `math.inf` is no limit.
 
@@ -109,7 +100,9 @@ class Session(MailboxCommands):
         """
         name = f"BODY[{section(part, headers_only=headers_only)}]"
         (checked,) = checked_uids([uid])
-        asked = request("FETCH", str(checked), fetch_items(name, mark_seen=mark_seen), by_uid=True)
+        items = fetch_items(name + partial(offset, max_bytes), mark_seen=mark_seen)
+        asked = request("FETCH", str(checked), items, by_uid=True)
+        name += f"<{offset}>" if offset or max_bytes is not None else ""
         async with self._call("FETCH", timeout):
             replies = [one for one in await self._ask(asked, Fetched) if one.uid == uid]
             for one in replies:
@@ -123,7 +116,7 @@ class Session(MailboxCommands):
 
     def messages(
         self,
-        criteria: str = "ALL",
+        criteria: str | Criteria = "ALL",
         *,
         uids: Uids | None = None,
         headers_only: bool = False,
@@ -142,15 +135,15 @@ class Session(MailboxCommands):
         Other calls may be made in between; they are answered behind what is under way.
         """
         name = f"BODY[{section(None, headers_only=headers_only)}]"
-        if uids is not None and criteria != "ALL":
+        if uids is not None and not (isinstance(criteria, str) and criteria == "ALL"):
             raise UsageError("messages() takes criteria or uids, not both")
         return Delivery(
             self,
-            search_request(criteria) if uids is None else sorted(set(checked_uids(uids))),
+            search_request(criteria, utf8=self._is_utf8) if uids is None else sorted(set(checked_uids(uids))),
             name,
             mark_seen=mark_seen,
             may_vanish=uids is None,
-            max_weight=_HEADER_BYTES if headers_only else MAX_SIZE,
+            max_weight=HEADER_BYTES if headers_only else MAX_SIZE,
             timeout=timeout,
         )
 
@@ -169,180 +162,39 @@ class Session(MailboxCommands):
             await delivery.rest(came.append)
         return came
 
-    async def sizes(self, uids: Uids, *, timeout: float | None = None) -> dict[int, int]:
-        """Give the sizes of messages in bytes, as the server tells them, by UID; one that has gone is not in it."""
-        sizes: dict[int, int] = {}
-        chosen = checked_uids(uids)
-        async with self._call("FETCH", timeout):
-            for text, _ in written_sets(chosen):
-                for one in await self._ask(request("FETCH", text, "(UID RFC822.SIZE)", by_uid=True), Fetched):
-                    if one.uid is not None and one.size is not None:
-                        sizes[one.uid] = one.size
-        return {uid: sizes[uid] for uid in chosen if uid in sizes}
+    async def idle(self, seconds: float = 300.0, *, timeout: float | None = None) -> list[Change]:
+        """Wait until the server tells of a change in the open mailbox, at most so many seconds (IDLE).
 
-    async def store(
-        self,
-        uids: Uids,
-        *,
-        add: Iterable[str] | None = None,
-        remove: Iterable[str] | None = None,
-        replace: Iterable[str] | None = None,
-        timeout: float | None = None,
-    ) -> dict[int, frozenset[str]]:
-        r"""Change the flags of messages: `await mailbox.store(uid, add={r"\Seen"})`.
+        A call that another task makes meanwhile ends it at once (DONE), and comes next.
 
         Args:
-            uids: whose.
-            add: flags to set.
-            remove: flags to clear.
-            replace: the only flags they shall have; excludes `add` and `remove`.
-            timeout: seconds; None takes the session's, `math.inf` is no limit.
+            seconds: how long; servers end a session that is silent for 30 minutes, routers often one of 5.
+            timeout: seconds beyond those, for the server's answers; None takes the session's, `math.inf` is no limit.
 
         Returns:
-            The flags that they have now, by UID; a message that has gone is not in it.
+            What it told: `Exists` (there are so many messages now), `Expunged`, `Vanished`, `Fetched` (flags changed);
+            empty where nothing happened.
 
         Raises:
-            UsageError: not a flag, nothing to change, or `replace` beside another.
+            RefusedError: the server has no IDLE.
         """
-        if (replace is not None) == (add is not None or remove is not None):
-            raise UsageError("store() takes add and remove, or replace")
-        changes = [
-            f"{sign}FLAGS {flag_list(flags)}"
-            for sign, flags in (("+", add), ("-", remove), ("", replace))
-            if flags is not None
-        ]
-        now: dict[int, frozenset[str]] = {}
-        chosen = checked_uids(uids)
-        async with self._call("STORE", timeout):
-            for change in changes:
-                for text, _ in written_sets(chosen):
-                    for one in await self._ask(request("STORE", text, change, by_uid=True), Fetched):
-                        if one.uid is not None and one.flags is not None:
-                            now[one.uid] = one.flags
-        return {uid: now[uid] for uid in chosen if uid in now}
+        news = News(self.limits.max_responses)
+        self._check_open("IDLE")
+        with self._wire.incoming.heard_by(news):
+            await self._idle(news, seconds, timeout)
+        return news.changes
 
-    async def copy(self, uids: Uids, mailbox: str, *, timeout: float | None = None) -> dict[int, int]:
-        """Copy messages into another mailbox.
-
-        Returns:
-            Their UIDs there by their UIDs here; empty where the server does not tell (it has no UIDPLUS).
-
-        Raises:
-            RefusedError: there is no such mailbox ([TRYCREATE]), or no room; then nothing was copied.
-        """
-        chosen, target = checked_uids(uids), quoted_name(mailbox)
-        async with self._call("COPY", timeout):
-            return await self._copy("COPY", chosen, target)
-
-    async def move(self, uids: Uids, mailbox: str, *, timeout: float | None = None) -> dict[int, int]:
-        r"""Move messages into another mailbox.
-
-        A server without MOVE (RFC 6851) is asked to copy, flag as `\Deleted` and expunge them.
-
-        Returns:
-            Their UIDs there by their UIDs here; empty where the server does not tell.
-
-        Raises:
-            RefusedError: as for `copy`; or the server has neither MOVE nor UIDPLUS, and other messages are flagged
-                `\Deleted`, which would be expunged too: then nothing was done.
-        """
-        chosen, target = checked_uids(uids), quoted_name(mailbox)
-        async with self._call("MOVE", timeout):
-            if self._can("MOVE", "IMAP4REV2"):
-                return await self._copy("MOVE", chosen, target)
-            if not self._can("UIDPLUS"):
-                await self._check_expunge(chosen)
-            copied = await self._copy("COPY", chosen, target)
-            for text, _ in written_sets(chosen):
-                await self._run(request("STORE", text, r"+FLAGS.SILENT (\Deleted)", by_uid=True))
-            await self._expunge(chosen if self._can("UIDPLUS") else None)
-            return copied
-
-    async def expunge(self, uids: Uids | None = None, *, timeout: float | None = None) -> int:
-        r"""Remove for good the messages that are flagged `\Deleted`: all, or those of `uids`.
-
-        Returns:
-            How many went, as far as the server told.
-
-        Raises:
-            RefusedError: the mailbox is open read-only; or `uids` were given and the server has no UIDPLUS (RFC 4315),
-                without which it would expunge others too: then nothing was done.
-        """
-        chosen = None if uids is None else checked_uids(uids)
-        async with self._call("EXPUNGE", timeout):
-            if chosen is not None and not self._can("UIDPLUS", "IMAP4REV2"):
-                raise RefusedError("the server cannot expunge by UID", endpoint=self.endpoint, operation="UID EXPUNGE")
-            return await self._expunge(chosen)
-
-    async def append(
-        self,
-        raw: bytes,
-        mailbox: str = "INBOX",
-        *,
-        flags: Iterable[str] = (),
-        received: datetime | None = None,
-        timeout: float | None = None,
-    ) -> int | None:
-        r"""Put a message into a mailbox.
-
-        Args:
-            raw: the message; whatever its line ends, CRLF is sent.
-            mailbox: its name, as text.
-            flags: the flags that it gets; `\Seen` is not among them unless it is here.
-            received: its INTERNALDATE; None is now.
-            timeout: seconds; None takes the session's, `math.inf` is no limit.
-
-        Returns:
-            Its UID there, or None where the server does not tell.
-
-        Raises:
-            UsageError: a NUL in the message, or not a flag.
-            RefusedError: there is no such mailbox ([TRYCREATE]), or no room; then nothing was added.
-        """
-        if b"\0" in raw:
-            raise UsageError("a NUL in the message, which IMAP cannot carry", operation="APPEND")
-        described = [flag_list(chosen)] if (chosen := list(flags)) else []
-        described += [written_date_time(received)] if received is not None else []
-        asked = request("APPEND", quoted_name(mailbox), *described, with_crlf(raw))
-        async with self._call("APPEND", timeout):
-            code = (await self._run(asked)).code
-            if code is None or code.name != "APPENDUID" or code.target.count != 1:
-                return None
-            return next(iter(code.target))
-
-    # How it is done
-
-    async def _copy(self, command: str, uids: list[int], target: str) -> dict[int, int]:
-        moved: dict[int, int] = {}
-        for text, count in written_sets(uids):
-            # RFC 6851 §4.3: MOVE tells COPYUID in an untagged OK.
-            for status in await self._ask(request(command, text, target, by_uid=True), Status):
-                moved.update(_copied(status.code, count))
-        return moved
-
-    async def _expunge(self, uids: list[int] | None) -> int:
-        if uids is None:
-            return len(await self._ask(request("EXPUNGE"), Expunged))
-        gone = 0
-        for text, _ in written_sets(uids):
-            gone += len(await self._ask(request("EXPUNGE", text, by_uid=True), Expunged))
-        return gone
-
-    async def _check_expunge(self, uids: list[int]) -> None:
-        others = set(await found(self, request("SEARCH", "DELETED", by_uid=True))).difference(uids)
-        if others:
-            raise RefusedError(
-                rf"the server has neither MOVE nor UIDPLUS, and {len(others)} other messages are flagged \Deleted, "
-                "which its EXPUNGE would remove too",
-                endpoint=self.endpoint,
-                operation="MOVE",
-            )
-
-
-def _copied(code: Code | None, count: int) -> dict[int, int]:
-    if code is None or code.name != "COPYUID" or not code.source.count == code.target.count <= count:
-        return {}
-    return dict(zip(code.source, code.target, strict=True))
+    async def _idle(self, news: News, seconds: float, timeout: float | None = None) -> None:
+        beyond = self.timeout if timeout is None else timeout
+        async with self._call("IDLE", None if beyond is None else seconds + beyond):
+            if not self._can("IDLE", "IMAP4REV2"):
+                raise RefusedError("the server has no IDLE", endpoint=self.endpoint, operation="IDLE")
+            await self._wire.idle()
+            self._idling = news.wake
+            try:
+                self._granted(await idle(self._wire, news.wake, seconds), "IDLE")
+            finally:
+                self._idling = None
 
 
 session = Session

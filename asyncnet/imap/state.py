@@ -8,7 +8,18 @@ from dataclasses import replace
 
 from asyncnet.errors import ProtocolError, printable
 from asyncnet.imap.mailbox import Selected
-from asyncnet.imap.response import Capabilities, Code, Exists, Expunged, Flags, Reply, Status, Vanished
+from asyncnet.imap.response import (
+    Capabilities,
+    Code,
+    Enabled,
+    Exists,
+    Expunged,
+    Fetched,
+    Flags,
+    Reply,
+    Status,
+    Vanished,
+)
 
 _MAX_ALERTS = 16
 _UNTOLD = -1
@@ -22,6 +33,7 @@ class State:
 
     Attributes:
         generation: changes with every mailbox that is opened or left.
+        enabled: the extensions that are on (RFC 5161).
     """
 
     def __init__(self, on_capabilities: Callable[[frozenset[str]], None]) -> None:
@@ -30,6 +42,7 @@ class State:
         self.selected: Selected | None = None
         self.alerts: deque[str] = deque(maxlen=_MAX_ALERTS)
         self.generation = 0
+        self.enabled: frozenset[str] = frozenset()
 
     def begin(self, name: str) -> None:
         """Take what is heard from now on for the mailbox `name`."""
@@ -55,11 +68,15 @@ class State:
 
     def hear(self, reply: Reply) -> None:
         """Take note of what changes."""
+        if isinstance(reply, Fetched):  # most of all that is said, and nothing for us
+            return
         if isinstance(reply, Capabilities):
             self._note_capabilities(reply.names)
         elif isinstance(reply, Status):
             if reply.code is not None:
                 self._note_code(reply.code, reply)
+        elif isinstance(reply, Enabled):
+            self.enabled |= reply.names
         elif self.selected is not None:
             self.selected = _changed(self.selected, reply)
 

@@ -89,6 +89,11 @@ def written_sets(uids: Iterable[int]) -> Iterator[tuple[str, int]]:
         yield ",".join(parts), count
 
 
+def written_set(uids: Iterable[int]) -> str:
+    """Write UIDs as one set, however long."""
+    return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in _runs(uids))
+
+
 def _runs(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
     low = high = 0
     for uid in uids:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import aioimaplib
 
@@ -26,7 +26,7 @@ from asyncnet.imap.command import Request, Segment
 from asyncnet.imap.incoming import Incoming, Tap
 from asyncnet.imap.limits import Limits
 from asyncnet.imap.outgoing import Outgoing, announcement, taken_text
-from asyncnet.imap.response import Continuation, Reply, Status
+from asyncnet.imap.response import Continuation, Fetched, Reply, Status
 from asyncnet.imap.upgrade import upgraded
 
 _STATE_AFTER = {
@@ -158,7 +158,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):
             raise self._why("greeting")
         return status
 
-    async def run(self, request: Request, answer: Callable[[bytes], bytes] | None = None) -> Status:
+    async def run(self, request: Request, answer: Callable[[bytes], Awaitable[bytes]] | None = None) -> Status:
         """Send a command and wait for its tagged response, which is handed back whatever it says.
 
         Args:
@@ -178,7 +178,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):
                 pending.is_written = written and request.is_whole
             if answer is not None:
                 while (challenge := await self._outgoing.prompt(pending)) is not None:
-                    self.transport.write(answer(challenge) + b"\r\n")
+                    self.transport.write(await answer(challenge) + b"\r\n")
                     pending.is_written = True
             return await pending.answer()
 
@@ -249,8 +249,11 @@ class Wire(aioimaplib.IMAP4ClientProtocol):
             if self._is_barred:
                 raise ProtocolError(_INJECTED)
             for reply in self.incoming.replies(data):
-                self._act_on(reply)
-                if self.is_lost:
+                if type(reply) is Fetched and self.state == aioimaplib.SELECTED:  # most of all that is said
+                    self.incoming.tell(reply)
+                else:
+                    self._act_on(reply)
+                if self._lost is not None:
                     return
             if self._is_barred and not self.incoming.is_between:
                 raise ProtocolError(_INJECTED)

@@ -124,6 +124,7 @@ DATA: dict[bytes, Reply] = {
         (2, 5, 6, 7, 11, 12, 18, 19, 20, 23), 917162500
     ),
     # RFC 9051 §7.3.4, RFC 4731
+    b"* SEARCH 1 2 (MODSEQ 9) 3 4\r\n": Found((1, 2, 3, 4), 9),
     b'* ESEARCH (TAG "A282") MIN 2 COUNT 3\r\n': ExtendedFound("A282", minimum=2, count=3),
     b'* ESEARCH (TAG "A283") ALL 2,10:11\r\n': ExtendedFound("A283", every=uids((2, 2), (10, 11))),
     b'* ESEARCH (TAG "a567") UID COUNT 17 ALL 4:18,21,28\r\n': ExtendedFound(
@@ -164,7 +165,18 @@ DATA: dict[bytes, Reply] = {
     # RFC 2971 §3.2
     b'* ID ("name" "Cyrus" "os" NIL)\r\n': ServerId({"name": "Cyrus", "os": None}),
     b"* ID NIL\r\n": ServerId({}),
-    # RFC 7162 §3.2.10
+    # RFC 7162 §3.1.2.1, §3.1.4.1, §3.1.3, §3.2.5.1, §3.2.10, §3.2.11
+    b"* OK [NOMODSEQ] Sorry, this mailbox format doesn't support modsequences\r\n": Status(
+        "OK", "Sorry, this mailbox format doesn't support modsequences", Code("NOMODSEQ")
+    ),
+    b"* 1 FETCH (UID 4 MODSEQ (65402) FLAGS (\\Seen))\r\n": Fetched(
+        1, uid=4, modseq=65402, flags=frozenset({"\\Seen"})
+    ),
+    b"d105 OK [MODIFIED 7,9] Conditional STORE failed\r\n": Status(
+        "OK", "Conditional STORE failed", Code("MODIFIED", "7,9"), "d105"
+    ),
+    b"* OK [CLOSED]\r\n": Status("OK", "", Code("CLOSED")),
+    b"* ENABLED CONDSTORE QRESYNC\r\n": Enabled(frozenset({"CONDSTORE", "QRESYNC"})),
     b"* VANISHED (EARLIER) 41,43:116,118\r\n": Vanished(uids((41, 41), (43, 116), (118, 118)), earlier=True),
     b"* VANISHED 405,407\r\n": Vanished(uids((405, 405), (407, 407))),
     b"* XLIST-STATE gone {3}\r\nabc and more\r\n": Unknown("XLIST-STATE", b"gone "),

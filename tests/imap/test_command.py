@@ -14,9 +14,9 @@ from asyncnet.imap.command import (
     quoted_name,
     request,
     section,
-    with_crlf,
 )
 from asyncnet.imap.limits import Limits
+from asyncnet.imap.line_ends import with_crlf
 from asyncnet.imap.tokens import tokenized
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]))

@@ -367,6 +367,15 @@ async def test_another_mailbox_of_the_same_name_ends_it_too() -> None:
             await anext(stream)
 
 
+async def test_messages_that_came_from_another_mailbox_are_not_handed_out() -> None:
+    async with Script(Mail(5)) as peer, opened(peer) as session:
+        stream = session.messages()
+        assert (await anext(stream)).uid == 1
+        await session.select()
+        with pytest.raises(UsageError, match="another mailbox"):
+            await anext(stream)
+
+
 def test_a_thousand_big_messages_are_read_at_flat_memory() -> None:
     code = """
 import asyncio, sys

@@ -1,5 +1,8 @@
 """On asyncio's own loop and on uvloop: transports, TLS and flow control are not the same there."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from asyncnet import DisconnectedError, ProtocolError, TLSError, imap
@@ -46,3 +49,38 @@ async def test_an_early_answer_and_a_cut_are_noticed_while_a_literal_is_written(
             await session.select()
             with pytest.raises(kind):
                 await session.append(b"x" * 50_000_000)
+
+
+@on_both_loops
+async def test_a_big_file_goes_and_comes_under_tls(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_bytes(MAIL)
+    appended = f'C: {{tag}} APPEND "INBOX" {{{len(MAIL)}+}}\nread {len(MAIL)}\nexpect \\r\\n\nS: {{tag}} OK\n'
+    fetched = "C: {tag} UID FETCH 7 *\nS: * 1 FETCH (UID 7 BODY[] \\{{#mail}}\ndump mail\nS: )\nS: {tag} OK\n"
+    talk = OPEN + appended + fetched + LEFT
+    async with (
+        Script(talk, tls=authority.server, bodies={"mail": MAIL}) as peer,
+        imap.session(url(peer, "imaps"), tls=authority.client()) as session,
+    ):
+        await session.select()
+        await session.append(tmp_path / "mail")
+        assert await session.download(7, tmp_path / "came") == len(MAIL)
+    assert (tmp_path / "came").read_bytes() == MAIL
+
+
+@on_both_loops
+async def test_idling_and_watching_end_at_once() -> None:
+    idle = OPEN.replace("IMAP4rev1", "IMAP4rev1 IDLE", 1)
+    begun = "C: {tag} IDLE\nS: + go\n"
+    watched = idle.replace('SELECT "', 'EXAMINE "', 1) + "C: {tag} UID SEARCH *\nS: {tag} OK\n" + begun + "eof"
+    async with Script(idle + begun + "C: DONE\nS: {tag} OK\n" + LEFT) as peer, known(peer) as session:
+        await session.select()
+        idling = asyncio.create_task(session.idle(60.0))
+        await peer.until(b"IDLE\r\n")
+        await session.aclose()
+        assert await idling == []
+    async with Script(watched) as peer:
+        watch = imap.watch(url(peer))
+        waiting = asyncio.create_task(anext(watch, None))
+        await peer.until(b"IDLE\r\n")
+        await watch.aclose()
+        assert await waiting is None

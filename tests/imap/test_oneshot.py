@@ -7,7 +7,7 @@ import pytest
 
 from asyncnet import DeadlineError, InvalidEndpoint, LimitError, NetError, ProtocolError, RefusedError, UsageError, imap
 from asyncnet.endpoint import Endpoint
-from asyncnet.imap.oneshot import Place
+from asyncnet.imap.place import Place
 from tests.cancelling import cancelled_at_each_await
 from tests.imap.talks import ALICE, GREETED, KNOWN, LEFT, SIGNED_IN, url
 from tests.peers import MS, Script

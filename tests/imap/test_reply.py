@@ -19,7 +19,7 @@ from asyncnet.imap.limits import Limits
 from asyncnet.imap.reply import parsed
 from asyncnet.imap.response import Fetched, Reply
 from asyncnet.imap.tokens import tokenized
-from asyncnet.imap.usual_fetch import usual
+from asyncnet.imap.usual_fetch import usual, usual_line
 from tests.imap.replies import EXAMPLES, FETCHES
 
 LIMITS = Limits()
@@ -191,8 +191,31 @@ ITEMS = st.sampled_from(
     [b"UID 7", b"FLAGS ()", b"FLAGS (\\Seen NIL  $x)", b'INTERNALDATE "17-Jul-1996 02:44:25 -0700"', b"RFC822.SIZE 9",
      b'INTERNALDATE "31-Feb-1996 02:44:25 -0700"', b"MODSEQ (5)", b"BODY[] {3}\r\n(\n)", b'BODY[1.2] "x"',
      b"BODY[] NIL", b"BODY[TEXT] {0}\r\n", b"X-NEW (a b)", b"UID", b"UID 123456789012", b"body[] {1}\r\nx",
-     b"BODY[]{1}\r\nx", b")", b"("]
+     b"BODY[]{1}\r\nx", b")", b"(", b'BODY[]<5> {1}\r\nx']
 )  # fmt: skip
+
+TEXTS = st.sampled_from([b"NIL", b'""', b'"a"', b'"(\\"\\\\"', b'"NIL"', b'"\xff"', b"x", b"{1}\r\nx", b'"a', b"nil"])
+PEOPLE = st.sampled_from(
+    [b"NIL", b'((NIL NIL "a" "b"))', b'(("x (y" NIL "a" "b")(NIL NIL NIL NIL))', b"()", b'((NIL NIL "a" NIL))',
+     b'((NIL "@r" "a" "b") ("n" NIL "c" "d"))', b'("x" NIL "a" "b")', b"((NIL NIL NIL))", b"(NIL)", b'""']
+)  # fmt: skip
+ENVELOPES = st.tuples(TEXTS, TEXTS, *[PEOPLE] * 6, TEXTS, TEXTS).map(
+    lambda parts: b"ENVELOPE (" + b" ".join(parts) + b")"
+)
+DATE = b'INTERNALDATE "17-Jul-1996 02:44:25 -0700"'
+
+
+@given(ENVELOPES, st.booleans())
+def test_an_envelope_is_the_same_by_the_short_way_and_the_long_way(envelope: bytes, alone: bool) -> None:
+    items = b"UID 7 FLAGS (\\Seen) " + (b"" if alone else DATE + b" ") + b"RFC822.SIZE 9 "
+    (pieces,) = Framer(LIMITS).feed(b"* 12 FETCH (" + items + envelope + b")\r\n")
+    try:
+        long = fetched(12, tokenized(pieces, 11, LIMITS, of_fetch=True))
+    except ProtocolError:
+        assert usual(12, pieces, 11) is usual_line(pieces) is None
+        return
+    assert usual(12, pieces, 11) in (None, long)
+    assert usual_line(pieces) in (None, long)
 
 
 @given(st.lists(ITEMS, max_size=6), st.sampled_from([b" ", b"  ", b""]))
@@ -203,8 +226,9 @@ def test_the_short_way_and_the_long_way_give_the_same(items: list[bytes], betwee
     except (ProtocolError, ValueError):
         return
     short = usual(12, pieces, 11)
-    if short is not None:
-        assert short == fetched(12, tokenized(pieces, 11, LIMITS, of_fetch=True))
+    for one in (short, usual_line(pieces)):
+        if one is not None:
+            assert one == fetched(12, tokenized(pieces, 11, LIMITS, of_fetch=True))
 
 
 @pytest.mark.parametrize("text", FETCHES)
@@ -224,6 +248,18 @@ def test_what_a_mailbox_mostly_comes_in_goes_the_short_way() -> None:
     ):
         (pieces,) = Framer(LIMITS).feed(b"* 12 FETCH (" + items + b")\r\n")
         assert usual(12, pieces, 11) is not None
+    envelope = b'ENVELOPE ("d" "s (" ((NIL NIL "a" "b")) ((NIL NIL "a" "b")) NIL NIL NIL NIL NIL "<x>")'
+    for items in (
+        b"UID 7 RFC822.SIZE 9",
+        b"UID 7 FLAGS (\\Seen)",
+        b"UID 1 FLAGS () " + date + b" RFC822.SIZE 2 BODY[HEADER] {2}\r\n\r\n",
+        b"UID 1 FLAGS () " + date + b" RFC822.SIZE 2 " + envelope,
+        b"UID 1 FLAGS () RFC822.SIZE 2 " + envelope,
+        b"UID 1 FLAGS () RFC822.SIZE 2",
+        b"UID 1 FLAGS () RFC822.SIZE 2 BODY[] {2}\r\n\r\n",
+    ):
+        (pieces,) = Framer(LIMITS).feed(b"* 12 FETCH (" + items + b")\r\n")
+        assert usual_line(pieces) is not None
 
 
 @pytest.mark.slow

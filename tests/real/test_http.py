@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import json
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +191,47 @@ async def test_a_slow_file_is_given_up_at_the_deadline(nginx: Nginx) -> None:
     path = nginx.file(1 * MIB).replace("/files/", "/slow/")
     with pytest.raises(DeadlineError, match="in reading the body"):
         await http.get(nginx.http + path, timeout=150 * MS)
+
+
+def leave(folder: Path, url: str, content: bytes, etag: str | None, total: int) -> None:
+    """Leave in `folder` what a download that was cut leaves."""
+    note = {"etag": etag, "total": total, "source": hashlib.sha256(url.encode()).hexdigest()}
+    (folder / "file.part").write_bytes(content)
+    (folder / "file.part.etag").write_text(json.dumps(note))
+
+
+async def test_a_download_goes_on_where_it_was_cut_up_to_the_very_end(nginx: Nginx, tmp_path: Path) -> None:
+    size = 3 * MIB
+    path = nginx.file(size)
+    url, content = nginx.http + path, nginx.on_disk(path).read_bytes()
+    whole = await http.download(url, tmp_path / "file", sha256=nginx.sha256(path))
+    assert (whole.size, whole.resumed) == (size, 0)
+    for first in (1, 1 * MIB, size - 1, size):
+        leave(tmp_path, url, content[:first], whole.etag, size)
+        done = await http.download(url, tmp_path / "file", sha256=nginx.sha256(path))
+        assert (done.size, done.resumed, done.etag) == (size, first, whole.etag)
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    statuses = [line.split('" ')[1].split()[0] for line in nginx.requests if path in line]
+    assert statuses[-4:] == ["206", "206", "206", "416"]
+
+
+async def test_a_download_of_a_file_that_changed_begins_anew(nginx: Nginx, tmp_path: Path) -> None:
+    path = nginx.file(1 * MIB)
+    url = nginx.http + path
+    leave(tmp_path, url, b"x" * 1000, '"another-version"', 1 * MIB)
+    done = await http.download(url, tmp_path / "file", sha256=nginx.sha256(path))
+    assert (done.size, done.resumed) == (1 * MIB, 0)
+
+
+async def test_a_download_that_is_cancelled_in_the_middle_goes_on(nginx: Nginx, tmp_path: Path) -> None:
+    path = nginx.file(1 * MIB).replace("/files/", "/slow/")
+    with pytest.raises(DeadlineError):
+        await http.download(nginx.http + path, tmp_path / "file", timeout=300 * MS)
+    fast = nginx.http + path
+    kept = (tmp_path / "file.part").stat().st_size
+    assert 0 < kept < 1 * MIB
+    with pytest.raises(DeadlineError):
+        await http.download(fast, tmp_path / "file", timeout=300 * MS)
+    assert (tmp_path / "file.part").stat().st_size > kept
+    got = (tmp_path / "file.part").read_bytes()
+    assert nginx.on_disk(nginx.file(1 * MIB)).read_bytes().startswith(got)
