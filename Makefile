@@ -5,16 +5,18 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= auto
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV_PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.asyncnet-installed
 PYTEST := $(VENV_PYTHON) -m pytest
+COMPARED := $(VENV)/.asyncnet-compared
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-real test-all check format coverage wheel clean
+.PHONY: help venv demo test test-real test-all check format coverage bench-core bench-core-attacks bench-http wheel clean
 
 help: ## show these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 venv: $(INSTALLED) ## make the virtual environment (uv if it is on PATH, else pip)
 
@@ -46,6 +48,15 @@ coverage: $(INSTALLED) ## every test, then the branch coverage of asyncnet/
 	$(VENV_PYTHON) -m coverage combine --quiet
 	$(VENV_PYTHON) -m coverage report
 
+bench-core: $(COMPARED) ## the core against its peers (20 minutes); BENCH_ARGS="--quick" and others
+	$(VENV_PYTHON) -m benchmarks.core $(BENCH_ARGS)
+
+bench-core-attacks: $(COMPARED) ## the core under attack, in a crowd, out of descriptors (3 minutes)
+	$(VENV_PYTHON) -m benchmarks.core.attacks $(BENCH_ARGS)
+
+bench-http: $(COMPARED) ## HTTP against its peers, on nginx (an hour); BENCH_ARGS="--quick" and others
+	$(VENV_PYTHON) -m benchmarks.http $(BENCH_ARGS)
+
 wheel: $(INSTALLED) ## build dist/asyncnet-*.whl and the source archive
 	$(VENV_PYTHON) -m hatchling build -d dist
 
@@ -68,4 +79,10 @@ $(INSTALLED): pyproject.toml
 		{ $(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV); } && \
 		$(VENV_PYTHON) -m pip install -qq --disable-pip-version-check -e '.[dev]'; \
 	fi
+	@touch $@
+
+# The libraries that asyncnet is measured against, for the benchmarks alone.
+$(COMPARED): $(INSTALLED)
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(VENV_PYTHON) -e '.[bench]'; \
+	else $(VENV_PYTHON) -m pip install -qq --disable-pip-version-check -e '.[bench]'; fi
 	@touch $@

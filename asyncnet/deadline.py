@@ -1,48 +1,156 @@
-"""deadline(): one call, one deadline, whatever it does inside, and one error that names the phase it was in."""
+"""deadline(): one call, one deadline, whatever it does inside, and one error that names the phase it was in.
+
+Every call of every protocol passes here, so a deadline costs little: one timer of the loop serves them all, and is set
+anew only for a deadline that is earlier than the one it waits for. (A timer for each, as `asyncio.timeout` has it,
+costs a small call over HTTP an eighth of its time.)
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
-from contextvars import ContextVar
+import threading
+from contextvars import Context, ContextVar
+from itertools import count
 from types import TracebackType
 
 from asyncnet.errors import DeadlineError, UsageError
 
 _innermost: ContextVar[Deadline | None] = ContextVar("asyncnet_deadline", default=None)
 
+_TIDY_AT = 256
+"""How many deadlines that were met may wait to be forgotten; beyond, as many as are still to be met."""
+
+
+class _Alarm:
+    """The timer of one loop, and the deadlines that it has to watch, the earliest first.
+
+    One that was met stays in the heap, without its task, until it comes up or until such are the most.
+    """
+
+    __slots__ = ("_at", "_context", "_heap", "_numbers", "_over", "_timer", "loop", "now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.now = loop.time
+        self._heap: list[tuple[float, int, Deadline]] = []
+        self._numbers = count()
+        self._over = 0
+        self._at = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._context = Context()  # the timer holds on to no caller's
+
+    def watch(self, limit: Deadline, when: float) -> None:
+        """Cancel the task of `limit` at `when`, a time of the loop, unless it is met by then."""
+        heapq.heappush(self._heap, (when, next(self._numbers), limit))
+        if when < self._at:
+            self._set(when)
+
+    def forget(self) -> None:
+        """Count one that was met."""
+        self._over += 1
+        if self._over > _TIDY_AT and self._over * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2]._task is not None]
+            heapq.heapify(self._heap)
+            self._over = 0
+
+    def _set(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = when
+        self._timer = self.loop.call_at(when, self._ring, context=self._context)
+
+    def _ring(self) -> None:
+        # uvloop counts in milliseconds and may be early; what the timer was set for is due whatever the clock says.
+        due = max(self._at, self.now())
+        self._timer, self._at = None, math.inf
+        heap = self._heap
+        while heap and (heap[0][0] <= due or heap[0][2]._task is None):
+            limit = heapq.heappop(heap)[2]
+            if limit._task is None:
+                self._over = max(0, self._over - 1)
+            else:
+                limit._expire()
+        if heap:
+            self._set(heap[0][0])
+
+
+class _Alarms(threading.local):
+    last: _Alarm | None = None
+    """that of the loop which this thread ran last; two for one loop, if threads run several by turns, do no harm"""
+
+
+_alarms = _Alarms()
+
+
+def _alarm() -> _Alarm:
+    loop = asyncio.get_running_loop()
+    alarm = _alarms.last
+    if alarm is None or alarm.loop is not loop:
+        alarm = _alarms.last = _Alarm(loop)
+    return alarm
+
 
 class Deadline:
-    """An `async with` block that must end in time; made by `deadline()`."""
+    """An `async with` or `with` block, in a task, that must end in time; made by `deadline()`."""
 
-    __slots__ = ("_outer", "_scope", "endpoint", "operation", "phase", "seconds")
+    __slots__ = (
+        "_alarm",
+        "_cancelled_before",
+        "_outer",
+        "_task",
+        "_when",
+        "endpoint",
+        "expired",
+        "operation",
+        "phase",
+        "seconds",
+    )
 
     def __init__(self, seconds: float | None, endpoint: object, operation: str | None) -> None:
-        if seconds is not None and (math.isnan(seconds) or seconds < 0):
+        if seconds is not None and not seconds >= 0:  # NaN is not
             raise UsageError(f"a timeout is a number of seconds, at least 0: not {seconds}", endpoint=endpoint)
         self.seconds = None if seconds == math.inf else seconds
         self.endpoint = endpoint
         self.operation = operation
         self.phase: str | None = None
-        self._scope: asyncio.Timeout | None = None
+        self.expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._when = math.inf
         self._outer: Deadline | None = None
 
     def remaining(self) -> float:
         """Seconds left, never below 0; `math.inf` where there is no limit. Only inside the block."""
-        when = None if self._scope is None else self._scope.when()
-        return math.inf if when is None else max(0.0, when - asyncio.get_running_loop().time())
+        return self._when if self._when == math.inf else max(0.0, self._when - asyncio.get_running_loop().time())
 
-    async def __aenter__(self) -> Deadline:
-        self._outer = _innermost.get()
-        if self.operation is not None:
-            phase(self.operation)
-        _innermost.set(self)
+    def __enter__(self) -> Deadline:
+        outer = self._outer = _innermost.get()
+        operation = self.operation
+        while outer is not None and operation is not None:
+            outer.phase = operation
+            outer = outer._outer
         if self.seconds is not None:
-            self._scope = asyncio.timeout(self.seconds)
-            await self._scope.__aenter__()
+            self._begin(self.seconds)
+        _innermost.set(self)
         return self
 
-    async def __aexit__(
+    def _begin(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline holds inside of a task alone")
+        alarm = self._alarm = _alarm()
+        self._task = task
+        self._cancelled_before = task.cancelling()
+        self._when = when = alarm.now() + seconds
+        alarm.watch(self, when)
+
+    def _expire(self) -> None:
+        assert self._task is not None
+        self.expired = True
+        self._task.cancel()
+
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Set back by value, not by token: the body of an async generator may be closed in another context, where
@@ -50,18 +158,30 @@ class Deadline:
         if _innermost.get() is self:
             _innermost.set(self._outer)
         self._outer = None
-        if self._scope is None:
+        task, self._task = self._task, None
+        if task is None:
             return
-        try:
-            await self._scope.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise self._expired() from None
-        if error is not None and self._scope.expired() and isinstance(error, Exception):
+        if not self.expired:
+            self._alarm.forget()
+            return
+        is_ours_alone = task.uncancel() <= self._cancelled_before  # else somebody outside wants the task to end
+        if isinstance(error, asyncio.CancelledError):
+            if is_ours_alone:
+                raise self._error() from None
+        elif isinstance(error, Exception):
             # A library underneath turned our cancellation into an error of its own. (Had it swallowed it and ended
             # well, then with all that was asked for: that is a success, if a late one.)
-            raise self._expired() from error
+            raise self._error() from error
 
-    def _expired(self) -> DeadlineError:
+    async def __aenter__(self) -> Deadline:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _error(self) -> DeadlineError:
         assert self.seconds is not None
         where = f" (in {self.phase})" if self.phase and self.phase != self.operation else ""
         text = f"not done within {self.seconds:g} seconds{where}"

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from asyncnet.deadline import Deadline, deadline, phase
+from asyncnet.deadline import Deadline, _alarms, deadline, phase
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ConnectError, DeadlineError, UsageError
 from tests.clock import MS
+from tests.loops import on_both_loops
 
 PLACE = Endpoint.parse("imap://localhost/INBOX?x=y")
 SOON = 5 * MS
@@ -278,6 +279,84 @@ async def test_a_flood_of_ready_work_does_not_keep_a_deadline_from_firing() -> N
         async with deadline(SOON):
             await forever()
     over = True
+
+
+async def test_a_plain_with_does_the_same() -> None:
+    with deadline(LATE, PLACE, "quick") as limit:
+        await asyncio.sleep(0)
+        assert 0 < limit.remaining() <= LATE
+    with pytest.raises(DeadlineError, match="in connect"):
+        with deadline(SOON, PLACE, "open"):
+            phase("connect")
+            await forever()
+    assert cancellations() == 0
+
+
+async def test_each_of_many_deadlines_passes_in_its_own_time_and_in_any_order() -> None:
+    passed: list[int] = []
+
+    async def one(number: int) -> None:
+        with pytest.raises(DeadlineError):
+            async with deadline(number * 5 * MS, PLACE, str(number)):
+                await forever()
+        passed.append(number)
+
+    order = [7, 1, 5, 3, 8, 2, 6, 4]
+    await asyncio.gather(*(one(number) for number in order))
+    assert passed == sorted(order)
+
+
+async def test_deadlines_that_were_met_do_not_delay_or_hasten_the_others() -> None:
+    async def one(number: int) -> None:
+        async with deadline((number % 7 + 1) * MS if number % 2 else LATE, PLACE):
+            await (forever() if number % 2 else asyncio.sleep(0))
+
+    results = await asyncio.gather(*(one(number) for number in range(400)), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), DeadlineError] * 200
+
+
+async def test_what_was_met_is_forgotten() -> None:
+    endpoints = [Endpoint("tcp", "localhost", port) for port in range(1, 5001)]
+    for endpoint in endpoints:
+        async with deadline(LATE, endpoint):
+            pass
+    alarm = _alarms.last
+    assert alarm is not None
+    assert len(alarm._heap) < 1000
+
+
+def test_loops_by_turns_in_one_thread_keep_their_own_time() -> None:
+    async def late() -> str:
+        try:
+            async with deadline(SOON, PLACE):
+                await forever()
+        except DeadlineError:
+            return "passed"
+        return "met"
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        task = one.get_loop().create_task(late())
+        one.run(asyncio.sleep(0))
+        assert other.run(late()) == "passed"
+        assert one.run(asyncio.wait_for(task, LATE)) == "passed"
+
+
+def test_outside_of_a_task_there_is_nothing_to_bound() -> None:
+    with pytest.raises(RuntimeError):
+        with deadline(LATE):
+            pass
+    with deadline(None):
+        pass
+
+
+@on_both_loops
+async def test_both_loops_keep_time() -> None:
+    with pytest.raises(DeadlineError):
+        async with deadline(SOON):
+            await forever()
+    async with deadline(LATE):
+        await asyncio.sleep(MS)
+    assert cancellations() == 0
 
 
 def cancellations() -> int:

@@ -6,39 +6,16 @@ A body whose coding ends too early is an error here, though its framing was comp
 from __future__ import annotations
 
 import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 
 from asyncnet.errors import IncompleteRead, LimitError, ProtocolError, printable
-
-PIECE_BYTES = 65_536
+from asyncnet.http.brotli_zstd import INSTALLED
+from asyncnet.http.decoder import PIECE_BYTES, Decoder
 
 MAX_LAYERS = 3
 """Codings upon codings: nobody honest sends more than two, and each may multiply what the last one multiplied."""
 
 _IDENTITY = ("", "identity")
-
-
-class Decoder(ABC):
-    """One coding of one body."""
-
-    name = ""
-
-    @abstractmethod
-    def pieces(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
-        """Decode what came; what is not wanted yet is not decoded yet.
-
-        Raises:
-            ProtocolError: it is not of this coding.
-        """
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Check at the end of the body that the coding has ended too.
-
-        Raises:
-            IncompleteRead: it has not.
-        """
 
 
 class _Zlib(Decoder):
@@ -112,10 +89,10 @@ class _Deflate(_Zlib):
         return super()._inflated(rest)
 
 
-DECODERS: dict[str, Callable[[], Decoder]] = {"gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate}
-"""coding -> its decoder; `x-gzip` is gzip (RFC 9110 §8.4.1.3)"""
+DECODERS: dict[str, Callable[[], Decoder]] = {"gzip": _Gzip, "x-gzip": _Gzip, "deflate": _Deflate, **INSTALLED}
+"""coding -> its decoder; `x-gzip` is gzip (RFC 9110 §8.4.1.3); `br` and `zstd` where their libraries are installed"""
 
-ACCEPTED = "gzip, deflate"
+ACCEPTED = ", ".join(("gzip", "deflate", *INSTALLED))
 """What is announced: no more than what can be decoded."""
 
 

@@ -178,7 +178,8 @@ class Connector(BaseConnector):
 
     Args:
         tls: the context for https; None is the verifying default.
-        proxy: the way, or None.
+        proxy: gives the way to an endpoint, or None for the direct one.
+        allow: which addresses may be connected to; None allows all.
         unix_socket: the path of a Unix socket that stands for every host, or None.
         limits: what each connection is held to.
         max_connections: at once, in all.
@@ -193,7 +194,8 @@ class Connector(BaseConnector):
         self,
         *,
         tls: ssl.SSLContext | None,
-        proxy: Proxy | None,
+        proxy: Callable[[Endpoint], Proxy | None],
+        allow: Callable[[str], bool] | None,
         unix_socket: str | None,
         limits: Limits,
         max_connections: int,
@@ -203,6 +205,7 @@ class Connector(BaseConnector):
         super().__init__(limit=max_connections, limit_per_host=max_connections_per_host, keepalive_timeout=keep_alive)
         self._tls = tls
         self._proxy = proxy
+        self._allow = allow
         self._unix_socket = unix_socket
         self._limits = limits
         self._up: set[Wire] = set()
@@ -256,7 +259,7 @@ class Connector(BaseConnector):
         if self._unix_socket is not None:
             sock = await dial(Endpoint("unix", "", 0, path=self._unix_socket))
         else:
-            sock = await dial(endpoint, proxy=self._proxy)
+            sock = await dial(endpoint, proxy=self._proxy(endpoint), allow=self._allow)
         loop = asyncio.get_running_loop()
         _, wire = await attach(sock, lambda: Wire(loop, self._limits, self._up, self.closing), context, endpoint)
         if wire.speaks not in (None, "http/1.1", "http/1.0"):

@@ -8,14 +8,15 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
-from asyncnet.credentials import Credentials
 from asyncnet.errors import AuthenticationError, ClosedError, LimitError, NetError, ProtocolError
 from asyncnet.http.connector import Carried, Connector, StaleConnection
 from asyncnet.http.content import Content
 from asyncnet.http.failures import TRANSLATIONS
-from asyncnet.http.policy import REDIRECTS, authorization, redirected
+from asyncnet.http.policy import REDIRECTS, redirected
 from asyncnet.http.request import IDEMPOTENT, Request
 from asyncnet.http.response import Response
+from asyncnet.http.signing import Signer
+from asyncnet.http.timings import Timings
 from asyncnet.translation import translation
 
 _MAX_ATTEMPTS = 3
@@ -33,9 +34,21 @@ class Exchange:
         connector: the one under it.
         request: what to ask, and where first.
         max_redirects: how many are followed; 0 gives the redirect itself.
-        credentials: for the first origin alone.
+        signer: signs for the first origin alone.
         secret_fields: further header fields (lower case) that are for the first origin alone.
     """
+
+    __slots__ = (
+        "_client",
+        "_connector",
+        "_first",
+        "_max_redirects",
+        "_response",
+        "_secret_fields",
+        "_signer",
+        "history",
+        "request",
+    )
 
     def __init__(
         self,
@@ -44,7 +57,7 @@ class Exchange:
         request: Request,
         *,
         max_redirects: int,
-        credentials: Credentials | None,
+        signer: Signer | None,
         secret_fields: frozenset[str],
     ) -> None:
         self.request = request
@@ -53,17 +66,15 @@ class Exchange:
         self._connector = connector
         self._first = request
         self._max_redirects = max_redirects
-        self._credentials = credentials
+        self._signer = signer
         self._secret_fields = secret_fields
-        self._signature: str | None = None
-        self._asked_again = False
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> aiohttp.ClientResponse:
         try:
-            if self._credentials is not None:
-                await self._sign(self._credentials)
             while True:
+                if self._signer is not None:
+                    self.request = await self._signer.sign(self.request)
                 response = self._response = await self._sent()
                 again = await self._judged(response)
                 if again is None:
@@ -122,8 +133,10 @@ class Exchange:
     async def _judged(self, response: aiohttp.ClientResponse) -> Request | None:
         """Give the request that this answer makes necessary, or None if it is the last."""
         self._check_framing(response)
-        if response.status == 401 and self._signature is not None:
-            return await self._signed_again(response)
+        if self._signer is not None:
+            if response.status == 401:
+                return await self._signed_again(self._signer, response)
+            self._signer.learn(self.request, response.headers)
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or location is None or not self._max_redirects:
             return None
@@ -137,7 +150,7 @@ class Exchange:
             )
         again = redirected(request, response.status, location, self._secret_fields)
         if again.place.origin != request.place.origin:
-            self._signature = None
+            self._signer = None
         self.history.append(response_of(response, request, complete=False))
         return again
 
@@ -155,23 +168,10 @@ class Exchange:
     def _protocol_error(self, text: str) -> ProtocolError:
         return ProtocolError(text, endpoint=self.request.place.endpoint, operation=self.request.method)
 
-    async def _sign(self, credentials: Credentials) -> None:
-        secret = await credentials.secret()
-        self._signature = authorization(credentials.username, secret, is_token=credentials.is_token)
-        headers = CIMultiDict(self.request.headers)
-        headers["Authorization"] = self._signature
-        self.request = self.request._replace(headers=headers)
-
-    async def _signed_again(self, response: aiohttp.ClientResponse) -> Request:
-        """Sign once more with a fresh token; a password is not shown twice."""
-        credentials, before = self._credentials, self._signature
+    async def _signed_again(self, signer: Signer, response: aiohttp.ClientResponse) -> Request:
         content = self.request.content
-        assert credentials is not None
-        if credentials.is_token and not self._asked_again and (content is None or content.can_be_sent):
-            self._asked_again = True
-            await self._sign(credentials)
-            if self._signature != before:
-                return self.request
+        if await signer.answer(self.request, response.headers) and (content is None or content.can_be_sent):
+            return self.request
         raise AuthenticationError(
             code=401,
             text=readable(response.reason or ""),
@@ -192,20 +192,22 @@ def response_of(
     body: bytes = b"",
     history: tuple[Response, ...] = (),
     complete: bool = True,
+    timings: Timings | None = None,
 ) -> Response:
     """Make our Response of aiohttp's."""
     headers = response.headers
-    if not "".join(headers.values()).isascii():
+    if not all(map(str.isascii, headers.values())):
         headers = type(headers)(CIMultiDict((name, readable(value)) for name, value in headers.items()))
     return Response(
         response.status,
-        readable(response.reason) if response.reason else "",
+        response.reason if response.reason and response.reason.isascii() else readable(response.reason or ""),
         headers,
         request.place.text,
         request.method,
         body,
         history,
         complete,
+        timings,
     )
 
 

@@ -36,7 +36,9 @@ async def request(
     tls: ssl.SSLContext | None = None,
     timeout: float | None = 30.0,
     proxy: str | Proxy | None = None,
+    proxy_from_environment: bool = True,
     allow_plaintext_login: bool = False,
+    public_only: bool = False,
 ) -> Response:
     """Send one request over a connection of its own, follow its redirects, and read the answer to its end.
 
@@ -58,7 +60,9 @@ async def request(
         tls: the context for https; None verifies against the system's authorities.
         timeout: seconds for all of it; None is no limit.
         proxy: the way there, as in `Proxy.parse`.
+        proxy_from_environment: without `proxy`, take the one that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names.
         allow_plaintext_login: send the credentials even where a listener could read them.
+        public_only: refuse every address that is not public, on each hop; for URLs of strangers.
 
     Returns:
         The answer, whatever its status.
@@ -66,7 +70,9 @@ async def request(
     Raises:
         NetError: as in `Session.request`.
     """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
+    async with one_session(
+        secret_headers, tls, timeout, proxy, proxy_from_environment, allow_plaintext_login, public_only
+    ) as session:
         return await session.request(
             method,
             url,
@@ -101,14 +107,18 @@ async def stream(
     tls: ssl.SSLContext | None = None,
     timeout: float | None = 30.0,
     proxy: str | Proxy | None = None,
+    proxy_from_environment: bool = True,
     allow_plaintext_login: bool = False,
+    public_only: bool = False,
 ) -> AsyncIterator[ResponseStream]:
     """Send one request and read its answer piece by piece: `async with http.stream("GET", url) as response`.
 
     Arguments and errors as in `request`; `timeout` bounds the whole block, and `max_bytes=None` is no limit.
     """
     async with (
-        _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session,
+        one_session(
+            secret_headers, tls, timeout, proxy, proxy_from_environment, allow_plaintext_login, public_only
+        ) as session,
         session.stream(
             method,
             url,
@@ -126,244 +136,22 @@ async def stream(
         yield response
 
 
-async def get(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    first_bytes: int | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """GET: give what is at a URL.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.get(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            first_bytes=first_bytes,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-async def head(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """HEAD: give the head of what GET would give; its body is empty.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.head(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            max_redirects=max_redirects,
-        )
-
-
-async def options(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """OPTIONS: ask what may be done there.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.options(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-async def delete(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """DELETE what is there.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.delete(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-async def post(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    form: Fields | None = None,
-    json: Any = None,
-    body: Source | None = None,
-    parts: Parts | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """POST a body: exactly one of `form`, `json`, `body` and `parts`.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.post(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            form=form,
-            json=json,
-            body=body,
-            parts=parts,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-async def put(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    form: Fields | None = None,
-    json: Any = None,
-    body: Source | None = None,
-    parts: Parts | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """PUT a body in the place of what is there: exactly one of `form`, `json`, `body` and `parts`.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.put(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            form=form,
-            json=json,
-            body=body,
-            parts=parts,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-async def patch(
-    url: str | Endpoint,
-    credentials: Credentials | None = None,
-    *,
-    params: Fields | None = None,
-    headers: Headers | None = None,
-    secret_headers: Collection[str] = (),
-    form: Fields | None = None,
-    json: Any = None,
-    body: Source | None = None,
-    parts: Parts | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_redirects: int = MAX_REDIRECTS,
-    tls: ssl.SSLContext | None = None,
-    timeout: float | None = 30.0,
-    proxy: str | Proxy | None = None,
-    allow_plaintext_login: bool = False,
-) -> Response:
-    """PATCH what is there by a body: exactly one of `form`, `json`, `body` and `parts`.
-
-    Arguments and errors as in `request`.
-    """
-    async with _session(secret_headers, tls, timeout, proxy, allow_plaintext_login) as session:
-        return await session.patch(
-            url,
-            credentials,
-            params=params,
-            headers=headers,
-            form=form,
-            json=json,
-            body=body,
-            parts=parts,
-            max_bytes=max_bytes,
-            max_redirects=max_redirects,
-        )
-
-
-def _session(
+def one_session(
     secret_headers: Collection[str],
     tls: ssl.SSLContext | None,
     timeout: float | None,
     proxy: str | Proxy | None,
+    proxy_from_environment: bool,
     allow_plaintext_login: bool,
+    public_only: bool,
 ) -> Session:
+    """Make the session of one call."""
     return Session(
         secret_headers=secret_headers,
         tls=tls,
         timeout=timeout,
         proxy=proxy,
+        proxy_from_environment=proxy_from_environment,
         allow_plaintext_login=allow_plaintext_login,
+        public_only=public_only,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections.abc import Iterator
 
 import aiohttp
@@ -12,7 +11,8 @@ import aiohttp
 from asyncnet.deadline import phase
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import IncompleteRead, LimitError, NetError, ProtocolError
-from asyncnet.http.coding import Decoder, decoded, decoders
+from asyncnet.http.coding import decoded, decoders
+from asyncnet.http.decoder import Decoder
 from asyncnet.http.failures import broken_body
 
 _SMALL_BYTES = 65_536
@@ -23,7 +23,7 @@ _RATIO_FLOOR_BYTES = 1024 * 1024
 _PIECES_A_TURN = 16
 """Decoded pieces (a MiB) after which other tasks have their turn, however much came in one go."""
 
-_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+_MAX_DIGITS = 19
 
 _BODILESS = frozenset({204, 304})
 
@@ -60,6 +60,7 @@ class Body:
         max_ratio: int,
         raw_allowed: bool = False,
     ) -> None:
+        phase("reading the body")
         self._content = response.content
         self._endpoint = endpoint
         self._method = response.method
@@ -79,9 +80,10 @@ class Body:
 
     def _length(self, fields: list[str]) -> int:
         # llhttp has refused all of this, aiohttp's parser in Python (where there is no wheel) not all.
-        if len(fields) > 1 or not _LENGTH.fullmatch(fields[0]):
+        text = fields[0]
+        if len(fields) > 1 or not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
             raise self._named(ProtocolError(f"not a Content-Length: {', '.join(fields)[:60]!r}"))
-        return int(fields[0])
+        return int(text)
 
     def _chain(self, coding: str, raw_allowed: bool) -> list[Decoder]:
         try:
@@ -100,9 +102,14 @@ class Body:
             LimitError: more than `max_bytes`, or a compression beyond `max_ratio`.
             ProtocolError: it is not of the coding it claims.
         """
-        phase("reading the body")
         if self.announced is not None and self.announced <= _SMALL_BYTES and not (self._decoders or self._received):
-            block = await self._block()
+            content = self._content
+            # Most small bodies come with their head: then they are there, and nothing is to be waited for.
+            if content.is_eof() and content.exception() is None:
+                block = content.read_nowait()
+                self._received = len(block)
+            else:
+                block = await self._block()
             if len(block) == self.announced:
                 self._ended = True
                 return block
@@ -114,7 +121,6 @@ class Body:
 
         The errors are those of `whole`.
         """
-        phase("reading the body")
         data = await self._collected(count)
         is_complete = self._ended or (not self._decoders and not self._rest and self._content.at_eof())
         return data, is_complete

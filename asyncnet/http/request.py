@@ -14,7 +14,7 @@ from yarl import URL
 
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import InvalidEndpoint, UsageError, printable
-from asyncnet.http.content import Content
+from asyncnet.http.content import Content, Parts, Source, content_of
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """header fields; a list of pairs may name one more than once"""
@@ -131,6 +131,18 @@ def checked_headers(headers: Headers | None) -> CIMultiDict[str]:
             raise UsageError(f"a control character in the header field {name}")  # the value may be a secret
         checked.add(name, value)
     return checked
+
+
+def checked_content(form: Fields | None, json: object, body: Source | None, parts: Parts | None) -> Content | None:
+    """Make the body of a request of the one argument that is given; None of none.
+
+    Raises:
+        UsageError: more than one, or one that cannot be sent.
+    """
+    if form is None and json is None and body is None and parts is None:
+        return None
+    encoded = None if form is None else encoded_fields(form, "field of the form", lines_allowed=True)
+    return content_of(form=encoded, json_value=json, body=body, parts=parts)
 
 
 def encoded_fields(fields: Fields, what: str, *, lines_allowed: bool) -> str:

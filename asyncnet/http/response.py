@@ -16,6 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from asyncnet.errors import ProtocolError, StatusError, UsageError, printable
 from asyncnet.http.request import place
+from asyncnet.http.timings import Timings
 
 TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
 """Statuses that say "later, perhaps". 500 is not among them: the same request is likely to meet the same fault."""
@@ -41,6 +42,7 @@ class Response:
         body: the decoded body.
         history: the redirects on the way, oldest first; their bodies were not read.
         complete: False where a rest of the body was left unread.
+        timings: how long each step took, where the session was asked to measure (`timings=True`); else None.
     """
 
     status: int
@@ -51,6 +53,7 @@ class Response:
     body: bytes = field(default=b"", repr=False)
     history: tuple[Response, ...] = field(default=(), repr=False)
     complete: bool = True
+    timings: Timings | None = field(default=None, repr=False, compare=False)
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Response:
         body: bytes = b"",
         history: tuple[Response, ...] = (),
         complete: bool = True,
+        timings: Timings | None = None,
     ) -> None:
         # What dataclass would write for a frozen class takes three times as long, and there is one for each request.
         self.__dict__.update(
@@ -73,6 +77,7 @@ class Response:
             body=body,
             history=history,
             complete=complete,
+            timings=timings,
         )
 
     @property
@@ -139,6 +144,7 @@ class Response:
         headers = CIMultiDict(self.headers)
         return _rebuilt, (
             self.status, self.reason, headers, self.url, self.method, self.body, self.history, self.complete,
+            self.timings,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Collection
 from types import TracebackType
@@ -16,31 +17,35 @@ import aiohttp
 from multidict import CIMultiDict
 
 from asyncnet.credentials import Credentials, check_login
-from asyncnet.deadline import deadline
+from asyncnet.deadline import Deadline, deadline
 from asyncnet.dial import server_name
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ClosedError, UsageError
 from asyncnet.http.connector import Connector, client_session
-from asyncnet.http.content import Content, Parts, Source, content_of
+from asyncnet.http.content import Content, Parts, Source
 from asyncnet.http.cookies import OriginJar
+from asyncnet.http.environment import environment_proxy
 from asyncnet.http.exchange import Exchange, response_of
 from asyncnet.http.limits import Limits
 from asyncnet.http.policy import without
+from asyncnet.http.public import is_public
 from asyncnet.http.reading import Body
 from asyncnet.http.request import (
     Fields,
     Headers,
     Place,
     Request,
+    checked_content,
     checked_headers,
     checked_method,
-    encoded_fields,
     located,
     place,
 )
 from asyncnet.http.response import Response
+from asyncnet.http.signing import Digests, Signer
 from asyncnet.http.stream import ResponseStream
-from asyncnet.http.verbs import Verbs
+from asyncnet.http.timings import Stopwatch
+from asyncnet.http.transfers import Transfers
 from asyncnet.proxy import Proxy
 
 S = TypeVar("S", bound="Session")
@@ -48,21 +53,26 @@ S = TypeVar("S", bound="Session")
 CLOSE_SECONDS = 2.0
 
 
-class Session(Verbs):
+class Session(Transfers):
     """A client's side of HTTP/1.1: kept connections, cookies, one policy; closed by `aclose()` or `async with`.
 
     Args:
         base: the URL that relative URLs of the calls are relative to; None takes absolute ones alone.
-        credentials: for the origin of `base` alone: a password goes as Basic, a token as Bearer.
+        credentials: for the origin of `base` alone: a token goes as Bearer; a password as Basic, or as Digest where the
+            server asks for it. With `mechanism="DIGEST"` it is proved and never sent.
         headers: fields that go with each request; the secret ones (`secret_headers`, Authorization, Cookie) only to the
             origin of `base`, if there is a base.
         secret_headers: names of further fields (`X-Api-Key`) that no redirect carries to another origin.
         tls: the context for https; None verifies against the system's authorities.
         timeout: seconds for each call, from the lookup to the last byte of the body; None is no limit.
-        proxy: the way there, as in `Proxy.parse`, by CONNECT for http too; None goes directly, whatever the environment
-            says.
+        proxy: the way there, as in `Proxy.parse`, by CONNECT for http too.
+        proxy_from_environment: without `proxy`, take the one that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names, unless
+            NO_PROXY excepts the host; this machine itself is always reached directly.
         unix_socket: the path of a Unix socket to connect to in place of every host.
         allow_plaintext_login: send the credentials even where a listener could read them.
+        public_only: connect to public addresses alone, on each hop, whatever name stands for them, and directly: a
+            proxy would look the name up itself. For URLs of strangers.
+        timings: measure each call (`Response.timings`), for about a microsecond a step.
         limits: what a server may cost us.
         max_connections: at once, in all; further calls wait, within their deadline.
         max_connections_per_host: at once to one origin; None is no limit of its own.
@@ -87,8 +97,11 @@ class Session(Verbs):
         tls: ssl.SSLContext | None = None,
         timeout: float | None = 30.0,
         proxy: str | Proxy | None = None,
+        proxy_from_environment: bool = True,
         unix_socket: str | None = None,
         allow_plaintext_login: bool = False,
+        public_only: bool = False,
+        timings: bool = False,
         limits: Limits = Limits(),  # noqa: B008 (a frozen value)
         max_connections: int = 100,
         max_connections_per_host: int | None = None,
@@ -103,17 +116,21 @@ class Session(Verbs):
         self._secret_fields = frozenset(name.lower() for name in secret_headers)
         self._tls = tls
         self._proxy = None if proxy is None else Proxy.parse(proxy)
+        self._proxy_from_environment = proxy_from_environment and not public_only and unix_socket is None
+        self._public_only = public_only
+        self._is_timed = timings
         self._unix_socket = unix_socket
         # On a Unix socket nobody listens in.
         self._allow_plaintext_login = allow_plaintext_login or unix_socket is not None
         self._max_connections = max_connections
         self._max_connections_per_host = max_connections_per_host or 0
         self._keep_alive = keep_alive
+        self._digests = Digests()
         self._client: aiohttp.ClientSession | None = None
         self._connector: Connector | None = None
         self._closed = False
-        if unix_socket is not None and proxy is not None:
-            raise UsageError("a Unix socket is not reached through a proxy", endpoint=self.endpoint)
+        if (unix_socket is not None) + (proxy is not None) + public_only > 1:
+            raise UsageError("one of unix_socket, proxy and public_only: each says where to connect to")
         if max_connections < 1 or self._max_connections_per_host < 0 or keep_alive < 0:
             raise UsageError("a number of connections is at least 1, a time at least 0")
         if self._base is not None:
@@ -181,18 +198,21 @@ class Session(Verbs):
         No request is sent twice, with two exceptions: an idempotent one whose kept connection turned out to be gone
         before any answer, and one that was refused for an outdated token.
         """
-        content = _content(form, json, body, parts)
+        content = checked_content(form, json, body, parts)
         exchange = self._exchange(method, url, credentials, params, headers, content, max_redirects)
         request = exchange.request
         most = self.limits.max_bytes if max_bytes is None else max_bytes
         _check_sizes(most, first_bytes)
         seconds = self.timeout if timeout is None else timeout
-        async with deadline(seconds, request.place.endpoint, request.method), exchange as answer:
-            if first_bytes is None:
-                data, complete = await self._body(answer, exchange.request, most).whole(), True
-            else:
-                data, complete = await self._body(answer, exchange.request, None).first(first_bytes)
-        return response_of(answer, exchange.request, data, tuple(exchange.history), complete)
+        kind = Stopwatch if self._is_timed else Deadline
+        with kind(seconds, request.place.endpoint, request.method) as limit:
+            async with exchange as answer:
+                if first_bytes is None:
+                    data, complete = await self._body(answer, exchange.request, most).whole(), True
+                else:
+                    data, complete = await self._body(answer, exchange.request, None).first(first_bytes)
+            timings = limit.timings() if isinstance(limit, Stopwatch) else None
+        return response_of(answer, exchange.request, data, tuple(exchange.history), complete, timings)
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -232,7 +252,7 @@ class Session(Verbs):
 
         Leaving the block before the end of the body aborts the connection.
         """
-        content = _content(form, json, body, parts)
+        content = checked_content(form, json, body, parts)
         exchange = self._exchange(method, url, credentials, params, headers, content, max_redirects)
         request = exchange.request
         seconds = self.timeout if timeout is None else timeout
@@ -292,9 +312,12 @@ class Session(Verbs):
             connector,
             Request(method, where, fields, content),
             max_redirects=self.limits.max_redirects if max_redirects is None else max_redirects,
-            credentials=credentials,
+            signer=None if credentials is None else Signer(credentials, self._digests),
             secret_fields=self._secret_fields,
         )
+
+    def _located(self, url: str | Endpoint, params: Fields | None) -> Place:
+        return located(self.endpoint, url, params)
 
     def _fields(self, where: Place, headers: Headers | None, content: Content | None) -> CIMultiDict[str]:
         is_zoned = "%" in where.endpoint.host
@@ -338,7 +361,8 @@ class Session(Verbs):
         if self._client is None or self._connector is None:
             self._connector = Connector(
                 tls=self._tls,
-                proxy=self._proxy,
+                proxy=self._proxy_for,
+                allow=is_public if self._public_only else None,
                 unix_socket=self._unix_socket,
                 limits=self.limits,
                 max_connections=self._max_connections,
@@ -348,6 +372,11 @@ class Session(Verbs):
             self._client = client_session(self._connector, self.limits, OriginJar)
         return self._client, self._connector
 
+    def _proxy_for(self, endpoint: Endpoint) -> Proxy | None:
+        if self._proxy is None and self._proxy_from_environment:
+            return environment_proxy(endpoint, os.environ)
+        return self._proxy
+
     def _body(self, answer: aiohttp.ClientResponse, request: Request, most: int | None) -> Body:
         raw_allowed = "Accept-Encoding" in request.headers
         return Body(answer, request.place.endpoint, most, self.limits.max_ratio, raw_allowed)
@@ -355,13 +384,6 @@ class Session(Verbs):
 
 session = Session
 """`http.session(...)` opens one, as in every wing."""
-
-
-def _content(form: Fields | None, json: Any, body: Source | None, parts: Parts | None) -> Content | None:
-    if form is None and json is None and body is None and parts is None:
-        return None
-    encoded = None if form is None else encoded_fields(form, "field of the form", lines_allowed=True)
-    return content_of(form=encoded, json_value=json, body=body, parts=parts)
 
 
 def _check_sizes(max_bytes: int, first_bytes: int | None) -> None:

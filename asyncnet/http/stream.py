@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from multidict import CIMultiDictProxy
 
+from asyncnet.http.feeds import JsonIterator, LineIterator
+from asyncnet.http.lines import MAX_LINE_BYTES
 from asyncnet.http.reading import Body
 from asyncnet.http.response import Response, parsed_retry_after, status_error
 
@@ -60,6 +62,22 @@ class ResponseStream:
     async def read(self) -> bytes:
         """Read the rest of the body in one piece."""
         return await self._body.whole()
+
+    def lines(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> LineIterator:
+        r"""Give the body line by line, as bytes without `\n` or `\r\n`: `async for line in response.lines()`.
+
+        Raises:
+            LimitError: from the reading: a line of more than `max_line_bytes`.
+        """
+        return LineIterator(self, max_line_bytes)
+
+    def ndjson(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> JsonIterator:
+        """Give the values of a body with one JSON text on each line; empty lines are passed over.
+
+        Raises:
+            ProtocolError: from the reading: a line is not JSON (LimitError: it has more than `max_line_bytes`).
+        """
+        return JsonIterator(self.lines(max_line_bytes=max_line_bytes))
 
     def __aiter__(self) -> ResponseStream:
         return self

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncnet.errors import IncompleteRead, LimitError, ProtocolError
-from asyncnet.http.coding import MAX_LAYERS, PIECE_BYTES, decoded, decoders
+from asyncnet.http import brotli_zstd
+from asyncnet.http.brotli_zstd import INSTALLED
+from asyncnet.http.coding import ACCEPTED, MAX_LAYERS, decoded, decoders
+from asyncnet.http.decoder import PIECE_BYTES
 
 TEXT = b"the quick brown fox jumps over the lazy dog " * 8
 
@@ -32,6 +35,17 @@ CODED = {
     "gzip, gzip": gzip.compress(gzip.compress(TEXT)),
     "deflate,identity, gzip": gzip.compress(zlib.compress(TEXT)),
 }
+
+PACKERS = {"gzip": gzip.compress, "deflate": zlib.compress}
+if "br" in INSTALLED:
+    PACKERS["br"] = brotli_zstd._brotli.compress
+if "zstd" in INSTALLED:
+    PACKERS["zstd"] = brotli_zstd._zstd.compress
+for name in ("br", "zstd"):
+    if name in PACKERS:
+        CODED[name] = PACKERS[name](TEXT)
+        CODED[f"gzip, {name}"] = PACKERS[name](gzip.compress(TEXT))
+        CODED[f"{name}, gzip"] = gzip.compress(PACKERS[name](TEXT))
 
 
 def undone(field: str, *blocks: bytes) -> bytes:
@@ -80,7 +94,7 @@ def test_bytes_after_the_end_are_refused(field: str) -> None:
         undone(field, CODED[field], b"more")
 
 
-@pytest.mark.parametrize("field", ["gzip", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("field", ["gzip", "deflate", "gzip, gzip", *INSTALLED])
 @given(st.binary(min_size=1, max_size=200))
 def test_nonsense_is_never_a_raw_error(field: str, data: bytes) -> None:
     with contextlib.suppress(ProtocolError, IncompleteRead):
@@ -104,11 +118,12 @@ def test_what_is_packed_comes_back(data: bytes, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("size", [PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES])
 @pytest.mark.parametrize("filler", ["zeros", "noise"])
-def test_no_piece_is_larger_than_the_bound(size: int, filler: str) -> None:
+@pytest.mark.parametrize("coding", PACKERS)
+def test_no_piece_is_larger_than_the_bound(size: int, filler: str, coding: str) -> None:
     data = bytes(size) if filler == "zeros" else random.Random(size).randbytes(size)
-    chain = decoders("gzip")
+    chain = decoders(coding)
     assert chain is not None
-    pieces = list(decoded(chain, gzip.compress(data)))
+    pieces = list(decoded(chain, PACKERS[coding](data)))
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= PIECE_BYTES
     chain[0].finish()
@@ -122,8 +137,41 @@ def test_a_bomb_is_decoded_only_as_far_as_it_is_read() -> None:
     assert sum(len(piece) for piece in itertools.islice(pieces, 10)) <= 10 * PIECE_BYTES
 
 
+@pytest.mark.parametrize("coding", PACKERS)
+def test_a_bomb_in_each_coding_comes_in_small_pieces(coding: str) -> None:
+    chain = decoders(coding)
+    assert chain is not None
+    pieces = decoded(chain, PACKERS[coding](bytes(20_000_000)))
+    assert [len(piece) <= PIECE_BYTES for piece in itertools.islice(pieces, 20)] == [True] * 20
+
+
+@pytest.mark.skipif("zstd" not in INSTALLED, reason="no library for zstd")
+def test_zstd_goes_on_over_frames_and_takes_no_huge_window() -> None:
+    zstd = brotli_zstd._zstd
+    two = zstd.compress(b"one ") + zstd.compress(b"two")
+    for cut in range(len(two) + 1):
+        assert undone("zstd", two[:cut], two[cut:]) == b"one two"
+    with pytest.raises(ProtocolError, match="not zstd"):
+        undone("zstd", zstd.compress(TEXT) + b"more")
+    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+    with pytest.raises(ProtocolError, match="memory"):
+        undone("zstd", packer.compress(bytes(1_000_000)) + packer.flush())
+
+
+@pytest.mark.skipif("br" not in INSTALLED, reason="no library for br")
+def test_br_ends_once() -> None:
+    for blocks in ((CODED["br"] + b"more",), (CODED["br"], b"more")):
+        with pytest.raises(ProtocolError, match="br"):
+            undone("br", *blocks)
+
+
+def test_no_more_is_announced_than_can_be_undone() -> None:
+    assert ACCEPTED.split(", ") == ["gzip", "deflate", *INSTALLED]
+    assert decoders(ACCEPTED[: ACCEPTED.find(", br")] if "br" in INSTALLED else ACCEPTED) is not None
+
+
 def test_an_unknown_coding_has_no_decoder() -> None:
-    assert decoders("br") is None
+    assert decoders("exi") is None
     assert decoders("gzip, rot13") is None
 
 

@@ -204,7 +204,7 @@ async def test_an_ipv6_address_is_dialled_and_named_in_brackets() -> None:
 async def test_the_zone_of_an_address_is_dialled_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Script(ANSWER) as peer:
 
-        async def instead(endpoint: Endpoint, *, proxy: object = None) -> socket.socket:
+        async def instead(endpoint: Endpoint, *, proxy: object, allow: object) -> socket.socket:
             assert endpoint.host == "fe80::1%lo"  # loopback has no such address to listen on
             return await dial(Endpoint.parse(f"tcp://{peer.address}"))
 
