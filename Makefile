@@ -44,9 +44,8 @@ format: $(INSTALLED) ## format the code and mend what ruff can mend
 
 coverage: $(INSTALLED) ## every test, then the branch coverage of asyncnet/
 	$(VENV_PYTHON) -m coverage erase
-	$(VENV_PYTHON) -m coverage run -m pytest -n $(WORKERS) $(PYTEST_ARGS)
-	$(VENV_PYTHON) -m coverage combine --quiet
-	$(VENV_PYTHON) -m coverage report
+	status=0; $(VENV_PYTHON) -m coverage run -m pytest -n $(WORKERS) $(PYTEST_ARGS) || status=$$?; \
+	$(VENV_PYTHON) -m coverage combine --quiet && $(VENV_PYTHON) -m coverage report; exit $$status
 
 bench-core: $(COMPARED) ## the core against its peers (20 minutes); BENCH_ARGS="--quick" and others
 	$(VENV_PYTHON) -m benchmarks.core $(BENCH_ARGS)

@@ -23,6 +23,9 @@ from asyncnet.translation import CONNECTING, described, translated
 _BATCH = 64
 """Clients taken in one turn of the loop, so that those who are served are not kept waiting by a rush."""
 
+_MOST_BATCHES = 64
+"""At the end no more than a backlog can hold (4,096 by Linux's default) are taken, however fast others come."""
+
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _RETRY_SECONDS = 1.0
 _REPORT_SECONDS = 60.0
@@ -82,8 +85,9 @@ class Listeners:
         They have connected, and have perhaps sent what they want; while a server closes, they have their grace too.
         """
         for sock in self.sockets:
-            while self._watching and self._accept(sock):
-                pass
+            for _ in range(_MOST_BATCHES):
+                if not (self._watching and self._accept(sock)):
+                    break
 
     def close(self) -> None:
         """Stop listening at once; idempotent."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from asyncnet.deadline import deadline
@@ -90,17 +90,24 @@ class SendStream(ReceiveStream):
         """
         pieces = [chunk if type(chunk) is bytes else bytes(_flat(chunk)) for chunk in chunks]
         size = sum(map(len, pieces))
-        if size <= _JOINED_BYTES or not _VECTORED:
+        if size <= _JOINED_BYTES:
             await self.write(b"".join(pieces), timeout=timeout)
             return
+        due = self._due(timeout)
         async with self._in_turn("writelines", timeout) as transport:
-            try:
-                transport.writelines(pieces)
-            except RuntimeError as error:
-                raise self._unwritable("writelines") from error
-            self._protocol.sent_bytes += size
-            if self._protocol._paused:
-                await self._room("writelines", timeout)
+            for batch in _batches(pieces):
+                if transport.is_closing():
+                    raise self._unwritable("writelines")
+                try:
+                    if _VECTORED:
+                        transport.writelines(batch)
+                    else:
+                        transport.write(b"".join(batch))
+                except RuntimeError as error:
+                    raise self._unwritable("writelines") from error
+                self._protocol.sent_bytes += sum(map(len, batch))
+                if self._protocol._paused:
+                    await self._room("writelines", timeout, due)
 
     async def send_file(
         self,
@@ -206,14 +213,17 @@ class SendStream(ReceiveStream):
         # From 3.12 on the transport keeps a view of what it could not send: memory that may change is copied first.
         safe = type(data) is bytes
         view = memoryview(data) if safe else _flat(data)
-        # A server's own limit is for each wait, so that a slow client may take a large answer; others are for all.
-        due = None
-        if timeout is not None or not self._server_side:
-            due = self._protocol.room_due(self._write_timeout if timeout is None else timeout)
+        due = self._due(timeout)
         async with self._in_turn("write", timeout) as transport:
             for start in range(0, len(view), PIECE_BYTES):
                 piece = view[start : start + PIECE_BYTES]
                 await self._hand_over(transport, piece if safe else bytes(piece), timeout, due)
+
+    def _due(self, timeout: float | None) -> float | None:
+        # A server's own limit is for each wait, so that a slow client may take a large answer; others are for all.
+        if timeout is None and self._server_side:
+            return None
+        return self._protocol.room_due(self._write_timeout if timeout is None else timeout)
 
     async def _hand_over(
         self, transport: asyncio.Transport, piece: bytes | memoryview, timeout: float | None, due: float | None = None
@@ -228,6 +238,24 @@ class SendStream(ReceiveStream):
         self._protocol.sent_bytes += len(piece)
         if self._protocol._paused:
             await self._room("write", timeout, due)
+
+
+def _batches(pieces: Iterable[bytes]) -> Iterator[list[bytes | memoryview]]:
+    """Give them in order, by PIECE_BYTES at a time; a larger one is cut."""
+    batch: list[bytes | memoryview] = []
+    room = PIECE_BYTES
+    for whole in pieces:
+        rest: bytes | memoryview = whole
+        while len(rest) >= room:
+            batch.append(rest if len(rest) == room else memoryview(rest)[:room])
+            rest = memoryview(rest)[room:]
+            yield batch
+            batch, room = [], PIECE_BYTES
+        if rest:
+            batch.append(rest)
+            room -= len(rest)
+    if batch:
+        yield batch
 
 
 def _flat(data: Buffer) -> memoryview:

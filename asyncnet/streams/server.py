@@ -20,7 +20,7 @@ from typing import cast
 from asyncnet.deadline import deadline
 from asyncnet.dial import CLOSE_SECONDS
 from asyncnet.endpoint import Endpoint, Security
-from asyncnet.errors import NetError, UsageError
+from asyncnet.errors import DeadlineError, NetError, UsageError
 from asyncnet.streams.address import Address, address
 from asyncnet.streams.connection import Connection
 from asyncnet.streams.draining import Clients, abort, drain
@@ -32,7 +32,7 @@ from asyncnet.streams.opening import Opening
 from asyncnet.streams.protocol import StreamProtocol
 from asyncnet.streams.stats import ClientRecord, ServerStats
 from asyncnet.streams.sweep import Sweep
-from asyncnet.translation import TALKING, translated
+from asyncnet.translation import CONNECTING, TALKING, translated
 
 logger = logging.getLogger("asyncnet.server")
 
@@ -240,14 +240,22 @@ class Server:
                 return (await receive_header(sock)).source or peer
 
     async def _adopt(self, sock: socket.socket, protocol: StreamProtocol) -> None:
-        limits, context = self._limits, self._context
-        await self._loop.connect_accepted_socket(
-            lambda: protocol,
-            sock,
-            ssl=context,
-            ssl_handshake_timeout=None if context is None else limits.handshake_timeout,
-            ssl_shutdown_timeout=None if context is None else CLOSE_SECONDS,
-        )
+        context, seconds = self._context, self._limits.handshake_timeout
+        if context is None:
+            await self._loop.connect_accepted_socket(lambda: protocol, sock)
+            return
+        with translated(CONNECTING, self.endpoint, "TLS handshake"):
+            try:
+                await self._loop.connect_accepted_socket(
+                    lambda: protocol,
+                    sock,
+                    ssl=context,
+                    ssl_handshake_timeout=seconds,
+                    ssl_shutdown_timeout=CLOSE_SECONDS,
+                )
+            except ConnectionAbortedError as error:  # so asyncio calls it
+                text = f"not done within {seconds:g} seconds"
+                raise DeadlineError(text, seconds=seconds) from error
 
     def _flushes(self, connection: Connection) -> bool:
         """Close what the handler left open, at once where nothing is left to send; else say that it takes time."""

@@ -17,6 +17,7 @@ from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ConnectError, NetError
 from asyncnet.streams.parent_signals import ParentSignals
 from asyncnet.streams.worker import ABORT, DRAIN, KILL_SECONDS, READY, WorkerMain, work
+from asyncnet.translation import CONNECTING, described, translated
 
 logger = logging.getLogger("asyncnet.server")
 
@@ -83,8 +84,9 @@ class Team:
     def serve(self, count: int, on_ready: Callable[[Endpoint], object] | None) -> None:
         """Start `count` workers, and see to them until a signal says that it is enough."""
         try:
-            for _ in range(count):
-                self._start_one()
+            with translated(CONNECTING, self._place, "start"):
+                for _ in range(count):
+                    self._start_one()
             self._wait_until_ready()
             if on_ready is not None and not self._signals.stops:
                 on_ready(self._place)
@@ -139,21 +141,30 @@ class Team:
         late = [due for due in self._due if due <= now]
         self._due = [due for due in self._due if due > now]
         for _ in late:
-            self._start_one()
+            try:
+                self._start_one()
+            except OSError as error:  # no memory, no processes left: the others serve on
+                logger.error("%s: no worker can be started for now: %s", self._place, described(error))
+                self._put_off()
 
     def _bury(self, member: _Member) -> None:
         self._members.remove(member)
         now = time.monotonic()
-        steady = now - member.started_at >= _STEADY_SECONDS
-        self._pause = _FIRST_PAUSE if steady else self._pause
-        self._due.append(now if steady else now + self._pause)
+        if now - member.started_at >= _STEADY_SECONDS:
+            self._due.append(now)
+            self._pause = _FIRST_PAUSE
+        else:
+            self._put_off()
         words = [member.word(), member.word()]  # READY, and what came of it
         why = next(
             (str(word) for word in words if isinstance(word, NetError)), f"exit status {member.process.exitcode}"
         )
         logger.error("%s: worker %s ended (%s); it is replaced", self._place, member.process.pid, why)
-        self._pause = _FIRST_PAUSE if steady else min(2 * self._pause, _LONGEST_PAUSE)
         member.close()
+
+    def _put_off(self) -> None:
+        self._due.append(time.monotonic() + self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     def _hand_on(self, heard: Collection[object]) -> None:
         if self._signals.wakeup in heard:

@@ -48,7 +48,7 @@ def test_without_a_command_there_is_help_and_status_2(capsys):
         (["fetch", "-i", "/nonexistent/urls"], "cannot read /nonexistent/urls: No such file"),
         (["fetch", "http://a/", "--proxy", "ftp://a"], "a proxy is"),
         (["echo", "http://a/"], "serve takes tcp://"),
-        (["echo", "tls://127.0.0.1:0"], "--cert FILE"),
+        (["echo", "tls://127.0.0.1:0"], "--tls-cert FILE"),
         (["post", "tcp://a:1"], "tcp:// is not for this command"),
         (["post"], "Missing argument 'URL'"),
         (["send", "a.eml"], "give one URL"),

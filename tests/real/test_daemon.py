@@ -157,7 +157,10 @@ def test_up_starts_all_tells_and_stops_on_a_signal() -> None:
 def test_dovecot_and_nginx_run_as_any_ordinary_user() -> None:
     account = pwd.getpwnam("daemon")
     code = (
+        # All that is imported later is imported now: that user may not be let into the folders it lies in.
         "import encodings.idna, os, subprocess, sys\n"
+        "from tests.peers.certificates import shared_authority\n"
+        "shared_authority().server, shared_authority().client()\n"
         "from tests.real.dovecot import Dovecot\n"
         "from tests.real.nginx import Nginx\n"
         f"os.setgroups([]); os.setgid({account.pw_gid}); os.setuid({account.pw_uid})\n"

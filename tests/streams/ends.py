@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -104,6 +105,14 @@ async def joined(
             await connection.aclose()
     finally:
         theirs.close()
+
+
+def keep_little(connection: Connection) -> None:
+    """Let the kernel hold little of what we send: a step is a small one then."""
+    assert connection._protocol.transport
+    descriptor = connection._protocol.transport.get_extra_info("socket").fileno()
+    with socket.socket(fileno=os.dup(descriptor)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
 
 
 async def until(condition: Any) -> None:

@@ -38,6 +38,21 @@ def test_one_line_a_second_of_each_kind_and_the_rest_is_counted(caplog: pytest.L
     assert len(caplog.records) == 4
 
 
+def test_the_first_line_is_written_whatever_the_clock_says(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    for now in (0.0, -5.0, 1e9):
+        clock.now = now
+        ClientLog(LOGGER, clock).info("a", f"at {now}")
+    assert [record.getMessage() for record in caplog.records] == ["at 0.0", "at -5.0", "at 1000000000.0"]
+
+
+def test_what_is_held_back_of_one_kind_holds_back_no_other(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    log = ClientLog(LOGGER, clock)
+    for kind in ("a", "b", "a", "b", "c"):
+        log.info(kind, kind)
+    log.failure("d", "d", ValueError())
+    assert [record.getMessage() for record in caplog.records] == ["a", "b", "c", "d"]
+
+
 def test_a_failure_has_its_traceback(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     log = ClientLog(LOGGER, clock)
     for _ in range(3):

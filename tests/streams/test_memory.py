@@ -45,7 +45,8 @@ async def over_loopback(*, timeout: float | None = 30.0, max_buffer_bytes: int =
 
     options: dict[str, Any] = {"max_buffer_bytes": max_buffer_bytes}
     async with asyncnet.serve(handler, "tcp://127.0.0.1:0", grace=0.0, **options) as server:
-        async with asyncnet.connect(server.endpoint, timeout=timeout, **options) as client:
+        async with asyncnet.connect(server.endpoint, **options) as client:
+            client._timeout = client._write_timeout = timeout  # of what follows, and not of this
             try:
                 yield client, await accepted.get()
             finally:

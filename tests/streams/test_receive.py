@@ -704,7 +704,7 @@ async def test_closing_wakes_the_reader(read: Read) -> None:
 @on_both_loops
 async def test_reading_pauses_while_nobody_reads() -> None:
     async with joined(max_buffer_bytes=65_536) as (connection, end):
-        data = random.Random(3).randbytes(8_000_000)
+        data = random.Random(3).randbytes(16_000_000)  # the kernel holds up to 10 MB of it
         sending = asyncio.create_task(end.send(data))
         await arrived(connection, 32_768)
         for _ in range(50):

@@ -98,7 +98,7 @@ async def _receive_late(end: End, count: int) -> bytes:
 
 @on_both_loops
 async def test_write_waits_while_the_peer_does_not_read() -> None:
-    async with joined() as (connection, end):
+    async with joined(small=True) as (connection, end):
         data = random.Random(2).randbytes(BIG)
         writing = asyncio.create_task(connection.write(data))
         for _ in range(50):
@@ -113,7 +113,7 @@ async def test_write_waits_while_the_peer_does_not_read() -> None:
 
 @on_both_loops
 async def test_many_small_writes_wait_too() -> None:
-    async with joined(timeout=20 * MS) as (connection, _):
+    async with joined(small=True, timeout=20 * MS) as (connection, _):
         transport = connection._protocol.transport
         assert transport is not None
         with pytest.raises(DeadlineError, match=r"write took more than 0\.02 seconds"):

@@ -363,7 +363,7 @@ async def test_what_a_handler_does_not_read_is_left_to_the_kernel() -> None:
         await asyncnet.echo(connection)
 
     async with asyncnet.serve(handler, ANYWHERE, max_buffer_bytes=20_000) as server, clients(server, 1) as [end]:
-        data = os.urandom(4_000_000)
+        data = os.urandom(16_000_000)  # the kernel holds up to 10 MB of it
         sending = asyncio.create_task(end.send(data))
         await until(lambda: held and held[0].received_bytes)
         for _ in range(30):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -87,16 +88,15 @@ class Program:
         return Client(host, self.port)
 
     def served_by_both(self) -> "list[Client]":
-        """A client at each of two workers."""
+        """A client at each of two workers, once both listen."""
         clients: dict[int, Client] = {}
-        for _ in range(200):
+        end = time.monotonic() + PATIENCE
+        while len(clients) < 2:
+            assert time.monotonic() < end, "one worker serves all"
             client = self.dial()
             if client.pid in clients:
                 client.close()
             clients.setdefault(client.pid, client)
-            if len(clients) == 2:
-                break
-        assert len(clients) == 2, "one worker serves all"
         return list(clients.values())
 
     def send(self, number: int) -> None:
@@ -194,11 +194,11 @@ def test_two_workers_serve_one_port_and_drain_at_a_signal(uvloop: bool, number: 
             assert {client.pid for client in clients} == program.workers()
             assert all(client.echoes(b"hello") for client in clients)
             program.send(number)
-            until(program.refuses)
             for client in clients:  # what was accepted is served to its end
                 client.sock.sendall(b"x" * 100_000)
                 client.sock.shutdown(socket.SHUT_WR)
                 assert client.received(100_001) == b"x" * 100_000
+            until(program.refuses)
             assert program.ended() == ""
 
 
@@ -240,10 +240,10 @@ def test_a_signal_to_all_processes_at_once_counts_once() -> None:
     with Program("echo", grace=600.0).listening() as program, closing(program.served_by_both()) as clients:
         program.workers()
         os.killpg(program.child.pid, signal.SIGTERM)
-        until(program.refuses)
-        time.sleep(0.1)  # for the parent's word to come too
+        for _ in range(3):  # the parent's word comes meanwhile
+            assert all(client.echoes(b"x" * 100_000) for client in clients)
+            time.sleep(0.1)
         for client in clients:
-            assert client.echoes(b"x" * 100_000)
             client.close()
         assert program.ended() == ""
 
@@ -333,6 +333,22 @@ def test_a_parent_killed_while_they_start_takes_them_along() -> None:
         program.send(signal.SIGKILL)
         program.child.wait(PATIENCE)
         program.nobody_is_left()
+
+
+def test_while_no_process_can_be_started_the_others_serve_on() -> None:
+    with Program("echo").listening() as program, closing(program.served_by_both()) as [first, second]:
+        limits = resource.prlimit(program.child.pid, resource.RLIMIT_NOFILE)
+        used = len(list(Path(f"/proc/{program.child.pid}/fd").iterdir()))
+        resource.prlimit(program.child.pid, resource.RLIMIT_NOFILE, (used, limits[1]))
+        os.kill(first.pid, signal.SIGKILL)
+        assert program.child.stderr
+        assert "it is replaced" in program.child.stderr.readline()
+        assert "no worker can be started for now: Too many open files" in program.child.stderr.readline()
+        assert second.echoes(b"still here")
+        resource.prlimit(program.child.pid, resource.RLIMIT_NOFILE, limits)
+        until(lambda: len(program.workers()) == 2, "the replacement")
+        program.send(signal.SIGTERM)
+        program.ended()
 
 
 # Starts that fail.

@@ -1,0 +1,1 @@
+"""Claims about speed and memory, each with the command that makes it."""
