@@ -1,6 +1,7 @@
 """asyncnet echo: what it prints, what it echoes, and how it ends."""
 
 import functools
+import contextlib
 import os
 import resource
 import signal
@@ -273,7 +274,14 @@ def test_at_sighup_it_reads_the_certificate_again_and_clients_stay(workers, rene
 
 
 def test_without_a_certificate_sighup_is_the_end_as_ever():
-    with started("echo", "tcp://127.0.0.1:0") as child:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a child of `nohup` would inherit that it is ignored
+    try:
+        child_started = started("echo", "tcp://127.0.0.1:0")
+        child = child_started.__enter__()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with contextlib.ExitStack() as stack:
+        stack.push(child_started.__exit__)
         endpoint_of(child)
         child.send_signal(signal.SIGHUP)
         assert child.wait(PATIENCE) == -signal.SIGHUP
