@@ -1,7 +1,7 @@
 """asyncnet echo: what it prints, what it echoes, and how it ends."""
 
-import functools
 import contextlib
+import functools
 import os
 import resource
 import signal
