@@ -7,12 +7,14 @@ there; one that is done is not put again. So a message with two "begun" may have
 import asyncio
 import contextlib
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 from asyncnet import Retry, smtp
+from tests.clock import MS
 
 
 async def main(folder: str, url: str, count: int, to: str) -> None:
@@ -47,11 +49,21 @@ def start(folder: Path, url: str, count: int, to: str) -> "subprocess.Popen[byte
     return subprocess.Popen(command, cwd=Path(__file__).parent.parent.parent)
 
 
-async def killed(folder: Path, url: str, count: int, to: str, seconds: float) -> bool:
-    """Start one, and kill it after so long; gives whether it still had something to do."""
+async def killed(folder: Path, url: str, count: int, to: str, chance: random.Random) -> bool:
+    """Start one, and kill it at some moment of its work; gives whether it still had something to do.
+
+    The moment counts from the first sign of work, for a process takes longer to start on one machine than on another.
+    """
+    log = folder.parent / "put"
+    before = log.stat().st_size if log.exists() else 0
+    most = 100 if count <= 100 else 500
     with start(folder, url, count, to) as child:
+        for _ in range(100):
+            if child.poll() is not None or (log.exists() and log.stat().st_size != before):
+                break
+            await asyncio.sleep(5 * MS)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(child.wait, seconds)
+            await asyncio.to_thread(child.wait, chance.uniform(0, most) * MS)
         child.kill()
     return child.returncode != 0
 

@@ -302,7 +302,7 @@ async def _killed_again_and_again(tmp_path: Path, count: int, kills: int) -> Non
     async with served(office) as peer:
         hits = 0
         for _ in range(kills):
-            hits += await outbox_child.killed(folder, url(peer), count, to, draw.uniform(300, 900) * MS)
+            hits += await outbox_child.killed(folder, url(peer), count, to, draw)
         with outbox_child.start(folder, url(peer), count, to) as child:
             assert await asyncio.to_thread(child.wait, 120) == 0
     got = Counter(recipient for one in office.taken for recipient in one.recipients)
