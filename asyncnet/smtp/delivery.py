@@ -52,7 +52,8 @@ class Delivery:
     async def attempt(self, name: str) -> float | None:
         """Try to send a message; gives when to try again, or None if it is settled.
 
-        Cancelled when its last byte may have left, it leaves the mark: the next start of the outbox counts it.
+        Cancelled when its last byte may have left, it leaves the mark: the next start of the outbox counts it. What is
+        being written down is written to its end first: nothing of it may meet the next owner of the folder.
         """
         head, state, file = await in_daemon(lambda: self._loaded(name))
         with file:
@@ -76,8 +77,8 @@ class Delivery:
             known = receipt_of(error)
             if known is not None and known.accepted:  # LMTP: some had answered
                 state.pending = [one for one in state.pending if one not in known.accepted]
-                await in_daemon(lambda: self._spool.save(attempt.name, state))
-            await in_daemon(lambda: self._spool.unsure(attempt.name))
+                await uncut(in_daemon(lambda: self._spool.save(attempt.name, state)))
+            await uncut(in_daemon(lambda: self._spool.unsure(attempt.name)))
             return time.time() + self._backoff()
         if isinstance(error, RecipientsRefused):
             self.trouble, self._failures = None, 0
@@ -122,13 +123,13 @@ class Delivery:
         name = attempt.name
         if later:
             state.due = time.time() + (wait or 0.0)
-            await in_daemon(lambda: self._spool.save(name, state))
+            await uncut(in_daemon(lambda: self._spool.save(name, state)))
             await attempt.unmark()
             return state.due
         if state.refused:
-            await in_daemon(lambda: self._spool.refuse(name, state))
+            await uncut(in_daemon(lambda: self._spool.refuse(name, state)))
         else:
-            await in_daemon(lambda: self._spool.done(name))
+            await uncut(in_daemon(lambda: self._spool.done(name)))
         return None
 
 
