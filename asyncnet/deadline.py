@@ -14,6 +14,7 @@ import threading
 from contextvars import Context, ContextVar
 from itertools import count
 from types import TracebackType
+from typing import Protocol
 
 from asyncnet.errors import DeadlineError, UsageError
 
@@ -92,6 +93,28 @@ def _alarm() -> _Alarm:
     return alarm
 
 
+class Listener(Protocol):
+    """Who hears what goes on inside of a deadline; `trace.py` has the ones that there are."""
+
+    def enter(self, limit: Deadline) -> Listener:
+        """A deadline begins; give who listens inside of it."""
+
+    def leave(self, limit: Deadline, error: BaseException | None) -> None:
+        """It ended, by this error or well."""
+
+    def phase(self, name: str) -> None:
+        """It waits for something else now."""
+
+    def asked(self, operation: str) -> None:
+        """A request is sent."""
+
+    def answered(self, detail: object) -> None:
+        """Its answer begins."""
+
+    def noted(self, detail: object) -> None:
+        """That came of the step."""
+
+
 class Deadline:
     """An `async with` or `with` block, in a task, that must end in time; made by `deadline()`."""
 
@@ -103,6 +126,7 @@ class Deadline:
         "_when",
         "endpoint",
         "expired",
+        "listener",
         "operation",
         "phase",
         "seconds",
@@ -116,6 +140,7 @@ class Deadline:
         self.operation = operation
         self.phase: str | None = None
         self.expired = False
+        self.listener: Listener | None = None
         self._task: asyncio.Task[object] | None = None
         self._when = math.inf
         self._outer: Deadline | None = None
@@ -132,6 +157,8 @@ class Deadline:
             outer = outer._outer
         if self.seconds is not None:
             self._begin(self.seconds)
+        if self._outer is not None and self.listener is None and self._outer.listener is not None:
+            self.listener = self._outer.listener.enter(self)
         _innermost.set(self)
         return self
 
@@ -159,19 +186,26 @@ class Deadline:
             _innermost.set(self._outer)
         self._outer = None
         task, self._task = self._task, None
-        if task is None:
-            return
-        if not self.expired:
-            self._alarm.forget()
-            return
+        failure = None
+        if task is not None:
+            if self.expired:
+                failure = self._failure(task, error)
+            else:
+                self._alarm.forget()
+        if self.listener is not None:
+            self.listener.leave(self, failure or error)
+            self.listener = None
+        if failure is not None:
+            raise failure from (error if isinstance(error, Exception) else None)
+
+    def _failure(self, task: asyncio.Task[object], error: BaseException | None) -> DeadlineError | None:
+        """Give the error that the block ends by now that it has passed, if there is one."""
         is_ours_alone = task.uncancel() <= self._cancelled_before  # else somebody outside wants the task to end
         if isinstance(error, asyncio.CancelledError):
-            if is_ours_alone:
-                raise self._error() from None
-        elif isinstance(error, Exception):
-            # A library underneath turned our cancellation into an error of its own. (Had it swallowed it and ended
-            # well, then with all that was asked for: that is a success, if a late one.)
-            raise self._error() from error
+            return self._error() if is_ours_alone else None
+        # An error says that a library underneath turned our cancellation into one of its own. (Had it swallowed it
+        # and ended well, then with all that was asked for: that is a success, if a late one.)
+        return self._error() if isinstance(error, Exception) else None
 
     async def __aenter__(self) -> Deadline:
         return self.__enter__()
@@ -200,9 +234,24 @@ def deadline(seconds: float | None, endpoint: object = None, operation: str | No
     return Deadline(seconds, endpoint, operation)
 
 
-def phase(name: str) -> None:
-    """Name what the deadlines around are waiting for now: `resolve`, `connect`, `TLS handshake`, `login`..."""
+def phase(name: str) -> Listener | None:
+    """Name what the deadlines around are waiting for now: `resolve`, `connect`, `TLS handshake`, `login`...
+
+    Gives who listens here, as `listener` does.
+    """
     around = _innermost.get()
+    if around is None:
+        return None
+    here = around.listener
+    if here is not None:
+        here.phase(name)
     while around is not None:
         around.phase = name
         around = around._outer
+    return here
+
+
+def listener() -> Listener | None:
+    """Give who listens here, if anybody does."""
+    around = _innermost.get()
+    return None if around is None else around.listener

@@ -20,6 +20,8 @@ from asyncnet.deadline import phase
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ConnectError, UsageError
 from asyncnet.proxy import Proxy, tunnel
+from asyncnet.tls import Handshake
+from asyncnet.trace import noted
 from asyncnet.translation import CONNECTING, translated
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -41,15 +43,20 @@ _LITERAL = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[^/]*")
 
 
 async def dial(
-    endpoint: Endpoint, *, proxy: str | Proxy | None = None, allow: Callable[[str], bool] | None = None
+    endpoint: Endpoint,
+    *,
+    proxy: str | Proxy | None = None,
+    allow: Callable[[str], bool] | None = None,
+    tunnelled: bool = True,
 ) -> socket.socket:
-    """Give a connected, non-blocking stream socket to `endpoint`, TCP_NODELAY set; the caller owns it.
+    """Give a connected, non-blocking stream socket to `endpoint`, TCP_NODELAY and SO_KEEPALIVE set; the caller owns it.
 
     Args:
         endpoint: where.
         proxy: the way there, or None.
         allow: which of the addresses that the host's name stands for may be connected to; None allows all. A proxy
             looks the name up itself, and is not asked.
+        tunnelled: ask the proxy for a way to `endpoint`; else the socket speaks to the proxy itself.
 
     Raises:
         ConnectError: no such name, no route, refused, at the target or at the proxy, whose URL it then bears; or
@@ -70,7 +77,7 @@ async def dial(
             return await _unix(endpoint.path)
         sock = await (_direct(endpoint.host, endpoint.port, allow) if way is None else _direct(way.host, way.port))
     try:
-        if way is not None:
+        if way is not None and tunnelled:
             await tunnel(sock, way, endpoint.host, endpoint.port)
     except BaseException:
         sock.close()
@@ -107,6 +114,8 @@ async def attach(
         await _abandon(sock, inode)
         raise
     _let_go(sock, inode)
+    if context is not None:
+        noted(Handshake(made[0].get_extra_info("ssl_object")))
     return made
 
 
@@ -170,6 +179,7 @@ def _looked_up(host: str, port: int, flags: int = 0) -> Sequence[AddressInfo]:
 
 async def _direct(host: str, port: int, allow: Callable[[str], bool] | None = None) -> socket.socket:
     addresses = await resolve(host, port)
+    noted(f"{len(addresses)} addresses" if len(addresses) > 1 else addresses[0][4][0])
     if allow is not None:
         refused = addresses
         addresses = [address for address in addresses if allow(address[4][0])]
@@ -179,6 +189,8 @@ async def _direct(host: str, port: int, allow: Callable[[str], bool] | None = No
     sock = await (_connected(addresses[0]) if len(addresses) == 1 else _raced(addresses))
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a wait without a limit ends when the peer is gone
+        noted(sock.getpeername()[0])
     except BaseException:
         sock.close()
         raise

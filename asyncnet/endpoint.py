@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from asyncnet.errors import InvalidEndpoint, printable
@@ -60,6 +61,8 @@ _URL = re.compile(
         (?:\#(?P<fragment>.*))?""",
     re.VERBOSE,
 )
+# Most URLs: no user, no percent-escape, nothing that is spelled in more ways than one.
+_PLAIN = re.compile(r"([a-z][a-z0-9+.\-]*://[a-z0-9.\-]++(?::[0-9]{1,5})?)(/[!-\"$&->@-~]*+)?(?:\?([!-\"$&-~]*+))?")
 # Whole-number octets without leading zeros (inet_aton's octal and short forms are how filters are fooled).
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 _NUMBERISH = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|\d+)\.?", re.ASCII)
@@ -76,6 +79,7 @@ _HARMLESS = re.compile(
     r"(?>(?:[A-Za-z][\w+.\-]*://)?)(?:\[[0-9A-Fa-f:.]*\]|[^:%?/\[]*)(?::\d{0,5}(?=[/?#]|\Z))?(?:/[^?]*|\Z)", re.ASCII
 )
 _MAX_URL = 65_536
+_set = object.__setattr__
 _MAX_UNIX_PATH = 107  # bytes: what Linux's sockaddr_un holds beside a NUL
 
 
@@ -202,6 +206,32 @@ class Endpoint:
 
 
 def _parsed(url: str) -> Endpoint:
+    plain = _PLAIN.fullmatch(url) if isinstance(url, str) and len(url) <= _MAX_URL else None
+    if plain is None:
+        return _taken_apart(url)
+    origin, path, query = plain.groups("")
+    try:
+        place = _origin(origin)
+    except InvalidEndpoint:
+        return _taken_apart(url)  # whose error shows the whole of it
+    # What __init__ would do, without checking again what the pattern and `_origin` have checked.
+    made = object.__new__(Endpoint)
+    _set(made, "scheme", place.scheme)
+    _set(made, "host", place.host)
+    _set(made, "port", place.port)
+    _set(made, "username", None)
+    _set(made, "path", path)
+    _set(made, "query", query)
+    return made
+
+
+@lru_cache(maxsize=1024)
+def _origin(url: str) -> Endpoint:
+    """Parse what comes before the path; most URLs of a program have it in common with others."""
+    return _taken_apart(url)
+
+
+def _taken_apart(url: str) -> Endpoint:
     if not isinstance(url, str):
         raise InvalidEndpoint(f"an endpoint is a URL in a str or an Endpoint, not {type(url).__name__}")
     if len(url) > _MAX_URL:

@@ -125,22 +125,26 @@ async def _connect(sock: socket.socket, proxy: Proxy, host: str, port: int) -> N
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.credentials is not None:
-        secret = await proxy.credentials.secret()
-        if proxy.credentials.is_token:
-            lines.append(f"Proxy-Authorization: Bearer {secret}")
-        else:
-            lines.append(f"Proxy-Authorization: Basic {_basic(proxy.credentials.username, secret)}")
+        lines.append(f"Proxy-Authorization: {await authorization(proxy.credentials)}")
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
     _judge(await _header(sock, proxy), proxy)
 
 
-def _basic(username: str, secret: str) -> str:
+async def authorization(credentials: Credentials) -> str:
+    """Give what an HTTP proxy is to be shown as `Proxy-Authorization` (RFC 9110 §11.7.2).
+
+    Raises:
+        UsageError: the username cannot be written there.
+    """
     import base64
 
-    if ":" in username:  # RFC 7617 §2: the first colon ends the name
+    secret = await credentials.secret()
+    if credentials.is_token:
+        return f"Bearer {secret}"
+    if ":" in credentials.username:  # RFC 7617 §2: the first colon ends the name
         raise UsageError("a username for HTTP holds no colon")
-    return base64.b64encode(f"{username}:{secret}".encode()).decode()
+    return f"Basic {base64.b64encode(f'{credentials.username}:{secret}'.encode()).decode()}"
 
 
 def _judge(header: bytes, proxy: Proxy) -> None:

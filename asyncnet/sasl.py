@@ -20,6 +20,7 @@ from typing import ClassVar
 
 from asyncnet.credentials import Credentials
 from asyncnet.errors import AuthenticationError, ProtocolError, UsageError, printable
+from asyncnet.trace import noted
 
 _PASSWORDS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 _TOKENS = ("OAUTHBEARER", "XOAUTH2")
@@ -208,6 +209,7 @@ def choose(offered: Collection[str], credentials: Credentials) -> str:
         wanted = _TOKENS if credentials.is_token else _PASSWORDS
     for name in wanted:
         if name in names:
+            noted(name)
             return name
     offer = ", ".join(sorted(names)) or "no mechanism"
     kind = "a token" if credentials.is_token else "a password"

@@ -21,6 +21,7 @@ from asyncnet.endpoint import Endpoint, Security
 from asyncnet.errors import ClosedError, DeadlineError, NetError, RefusedError, UsageError
 from asyncnet.proxy import Proxy
 from asyncnet.tls import default_client_context
+from asyncnet.trace import asked
 from asyncnet.translation import CONNECTING, HANDSHAKING, Translations, translated
 
 S = TypeVar("S", bound="Session")
@@ -88,6 +89,14 @@ class Session(ABC):
     async def _settle(self) -> None:  # noqa: B027 (most protocols have nothing to wait for)
         """Wait until what `_abort` ended is gone (threads, tasks); bounded."""
 
+    @abstractmethod
+    async def noop(self, *, timeout: float | None = None) -> None:
+        """Ask the server to do nothing: it is there if it answers."""
+
+    async def _tidy(self) -> bool:
+        """Make it as it was after the opening, for another user; False if that cannot be."""
+        return False
+
     # What the protocols use.
 
     @property
@@ -108,6 +117,7 @@ class Session(ABC):
         self._check_open(operation)
         async with deadline(self.timeout if timeout is None else timeout, self.endpoint, operation), self._turn:
             self._check_open(operation)
+            asked(operation)
             try:
                 with translated(self.translations, self.endpoint, operation):
                     yield

@@ -18,6 +18,22 @@ from asyncnet.translation import described
 Path = str | os.PathLike[str]
 
 
+class Handshake:
+    """A handshake that is done, as who listens (`noted`) is told of it; as text it is the version agreed on.
+
+    Args:
+        tls: the ssl module's object, which tells the rest.
+    """
+
+    __slots__ = ("tls",)
+
+    def __init__(self, tls: ssl.SSLObject | ssl.SSLSocket) -> None:
+        self.tls = tls
+
+    def __str__(self) -> str:
+        return self.tls.version() or ""
+
+
 def client_context(
     *,
     ca: Path | bytes | None = None,

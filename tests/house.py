@@ -22,6 +22,8 @@ FLOORS = {
     "http": WINGS,
     "health": CLIENTS,
     "client": CLIENTS,
+    "loans": CLIENTS,
+    "web": CLIENTS,
     "lab": WORK,
     "jobs": WORK,
     "": FACE,
@@ -35,7 +37,7 @@ STRANGERS = {WINGS, WORK}
 
 # A library has one home: where it lives, its exceptions are translated and its sharp edges known.
 HOMES = {
-    "aiohttp": ("asyncnet.http",),
+    "aiohttp": ("asyncnet.http", "asyncnet.lab"),
     "aioimaplib": ("asyncnet.imap.wire",),
     "aiosmtplib": ("asyncnet.smtp",),
     "poplib": ("asyncnet.pop3",),
@@ -45,6 +47,8 @@ HOMES = {
 
 SHAPELESS = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 MAX_LINES = 400
+LEAVES = {f"{PACKAGE}.jobs.fetch", f"{PACKAGE}.jobs.deliver"}
+"""the jobs that know protocols"""
 
 # Not in 3.11: wait_for() swallows a cancellation that lands with the result; to_thread() shares the few threads of the
 # loop's default executor, which the interpreter waits for at exit; a socket is dialled by dial.py, whoever asks.
@@ -186,10 +190,10 @@ def climbs(house: House) -> Iterator[str]:
 
 
 def jobs_that_know_protocols(house: House) -> Iterator[str]:
-    """Imports of a wing by a job that is not jobs/fetch.py."""
+    """Imports of a wing by a job that is neither jobs/fetch.py nor jobs/deliver.py."""
     for source, found, target in _inner_imports(house):
-        if source.part == "jobs" and source.module != f"{PACKAGE}.jobs.fetch" and floor_of(target) == WINGS:
-            yield f"{source.module}:{found.line} imports {target}; of the jobs only fetch.py knows protocols"
+        if source.part == "jobs" and source.module not in LEAVES and floor_of(target) == WINGS:
+            yield f"{source.module}:{found.line} imports {target}; only fetch.py and deliver.py know protocols"
 
 
 def commands_past_the_face(house: House) -> Iterator[str]:

@@ -85,6 +85,7 @@ async def test_a_literal_is_dialled_without_a_lookup(host: str, monkeypatch: pyt
         with await dial(place(peer)) as sock:
             assert sock.gettimeout() == 0
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert await asyncio.get_running_loop().sock_recv(sock, 10) == b"hi\r\n"
 
 

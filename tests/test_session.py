@@ -79,6 +79,9 @@ class Memo(Session):
             await asyncio.sleep(0)
         self.log.append("settled")
 
+    async def noop(self, *, timeout: float | None = None) -> None:
+        await self.note("noop", timeout=timeout)
+
     async def note(self, name: str = "note", *, timeout: float | None = None) -> str:
         async with self._call(name.upper(), timeout):
             await self._step(name)

@@ -1,4 +1,7 @@
-"""ConnectProxy: HTTP CONNECT as in RFC 9110 §9.3.6, with Basic credentials where asked for, and its failures."""
+"""ConnectProxy: HTTP CONNECT as in RFC 9110 §9.3.6, with Basic credentials where asked for, and its failures.
+
+A request for an absolute http:// URL is forwarded (RFC 9112 §3.2.2), with what follows on its connection.
+"""
 
 import base64
 import socket
@@ -12,9 +15,9 @@ ConnectFault = Literal["refuse", "silence", "garbage", "cut", "endless header"]
 
 
 class ConnectProxy(Proxy):
-    """An HTTP proxy on loopback that knows CONNECT alone, and notes what it is asked for.
+    """An HTTP proxy on loopback that notes what it is asked for.
 
-    `requests` holds the (host, port) of each CONNECT as the client wrote it, `heads` the whole heads.
+    `requests` holds the (host, port) of each connection as the client wrote it, `heads` the whole heads.
 
     Args:
         username: with `password`, demand them (407 otherwise); without, demand nothing.
@@ -60,17 +63,19 @@ class ConnectProxy(Proxy):
             if not piece:
                 raise EOFError
             head += piece
-        if not head.endswith(b"\r\n\r\n"):
-            raise AssertionError(f"the client spoke before it was connected: {head!r}")
         self.heads.append(head)
-        method, authority, version = head.split(b"\r\n")[0].split(b" ")
-        if method != b"CONNECT" or version not in (b"HTTP/1.1", b"HTTP/1.0"):
-            raise AssertionError(f"not a CONNECT request: {head!r}")
-        host, _, port = authority.decode().rpartition(":")
-        self.requests.append((host.strip("[]"), int(port)))
-        self._answer(sock, number, head)
+        method, target, version = head.split(b"\r\n")[0].split(b" ")
+        is_forwarded = target.startswith(b"http://")
+        if (method != b"CONNECT" and not is_forwarded) or version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise AssertionError(f"not a request for a proxy: {head!r}")
+        if not (is_forwarded or head.endswith(b"\r\n\r\n")):
+            raise AssertionError(f"the client spoke before it was connected: {head!r}")
+        authority = target.removeprefix(b"http://").partition(b"/")[0].decode()
+        host, port = _parts(authority if not is_forwarded or _has_port(authority) else f"{authority}:80")
+        self.requests.append((host, port))
+        self._answer(sock, number, head, is_forwarded=is_forwarded)
 
-    def _answer(self, sock: socket.socket, number: int, head: bytes) -> None:
+    def _answer(self, sock: socket.socket, number: int, head: bytes, *, is_forwarded: bool) -> None:
         host, port = self.requests[-1]
         if self._fault == "silence":
             listen_only(sock)
@@ -85,9 +90,10 @@ class ConnectProxy(Proxy):
         elif self._token and not self._authorised(head):
             sock.sendall(_refusal(407, "Proxy Authentication Required", 'Proxy-Authenticate: Basic realm="peer"\r\n'))
         else:
-            good = b"HTTP/1.1 200 Connection established\r\nVia: 1.1 peer\r\n\r\n"
+            good = b"" if is_forwarded else b"HTTP/1.1 200 Connection established\r\nVia: 1.1 peer\r\n\r\n"
+            begin = _without_authorization(head) if is_forwarded else b""
             target = self._hosts.get(host, (host, port))
-            self.tunnel(sock, number, target, good, _refusal(502, "Bad Gateway"), glue=self._glue)
+            self.tunnel(sock, number, target, good, _refusal(502, "Bad Gateway"), glue=self._glue, begin=begin)
 
     def _authorised(self, head: bytes) -> bool:
         fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
@@ -98,6 +104,21 @@ class ConnectProxy(Proxy):
         sock.sendall(b"HTTP/1.1 200 Connection established\r\n")
         while not self.stopping.is_set():
             sock.sendall(b"X-More: there is always one more\r\n" * 100)
+
+
+def _has_port(authority: str) -> bool:
+    return authority.rpartition(":")[2].isdigit()
+
+
+def _parts(authority: str) -> tuple[str, int]:
+    host, _, port = authority.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _without_authorization(request: bytes) -> bytes:
+    head, end, body = request.partition(b"\r\n\r\n")
+    kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"proxy-authorization:")]
+    return b"\r\n".join(kept) + end + body
 
 
 def _refusal(status: int, reason: str, fields: str = "") -> bytes:

@@ -72,10 +72,11 @@ class Proxy(Peer):
         sorry: bytes = b"",
         *,
         glue: bool = False,
+        begin: bytes = b"",
     ) -> None:
         """Connect to `target` and pump; say `welcome` first, or `sorry` if nobody is there.
 
-        With `glue` the first bytes of the target go out in one piece with `welcome`.
+        With `glue` the first bytes of the target go out in one piece with `welcome`; `begin` goes to the target first.
         """
         try:
             server = socket.create_connection(target)
@@ -86,6 +87,7 @@ class Proxy(Peer):
         self.adopt(server)
         link = Link(sock, server, number)
         try:
+            server.sendall(begin)
             sock.sendall(welcome + (server.recv(_BLOCK) if glue else b""))
             other = self.spawn(self.pump, link, "to server")
             self.pump(link, "to client")

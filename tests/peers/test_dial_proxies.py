@@ -198,7 +198,7 @@ def test_connect_says_that_nobody_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "complaint"),
-    [(b"GET / HTTP/1.1\r\n\r\n", "not a CONNECT"), (b"CONNECT a:1 HTTP/1.1\r\n\r\nEHLO", "spoke before")],
+    [(b"GET / HTTP/1.1\r\n\r\n", "not a request for a proxy"), (b"CONNECT a:1 HTTP/1.1\r\n\r\nEHLO", "spoke before")],
 )
 def test_connect_complains_of_anything_else(request_: bytes, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint), ConnectProxy() as proxy, dial(proxy) as sock:
