@@ -13,6 +13,7 @@ from asyncnet.imap.oneshot import fetch
 from asyncnet.imap.response import Exists, Expunged, Fetched, Namespace, Namespaces, Resync, Vanished
 from asyncnet.imap.search import Criteria
 from asyncnet.imap.session import Session, session
+from asyncnet.imap.storing import Storing
 from asyncnet.imap.structure import Part
 from asyncnet.imap.sync import Synced, sync
 from asyncnet.imap.uid_set import UidSet
@@ -36,6 +37,7 @@ __all__ = [
     "Resync",
     "Selected",
     "Session",
+    "Storing",
     "Synced",
     "UidSet",
     "Vanished",

@@ -15,6 +15,7 @@ from asyncnet.imap.line_ends import with_crlf
 from asyncnet.imap.mailbox_commands import MailboxCommands
 from asyncnet.imap.response import Code, Expunged, Fetched, Status, Vanished
 from asyncnet.imap.searching import found
+from asyncnet.imap.storing import Storing, flag_changes
 from asyncnet.imap.uid_set import UidSet, checked_uids, written_sets
 
 Uids = int | Iterable[int]
@@ -51,16 +52,7 @@ class Changes(MailboxCommands):
         Raises:
             UsageError: not a flag, nothing to change, or `replace` beside another.
         """
-        if (replace is not None) == (add is not None or remove is not None):
-            raise UsageError("store() takes add and remove, or replace")
-        if unchanged_since is not None and add is not None and remove is not None:
-            raise UsageError("with unchanged_since, store() adds or removes: the second change would see the first")
-        condition = "" if unchanged_since is None else f"(UNCHANGEDSINCE {unchanged_since:d}) "
-        changes = [
-            f"{condition}{sign}FLAGS {flag_list(flags)}"
-            for sign, flags in (("+", add), ("-", remove), ("", replace))
-            if flags is not None
-        ]
+        changes = flag_changes(add, remove, replace, unchanged_since=unchanged_since)
         now: dict[int, frozenset[str]] = {}
         chosen = checked_uids(uids)
         async with self._call("STORE", timeout):
@@ -68,6 +60,23 @@ class Changes(MailboxCommands):
                 for text, _ in written_sets(chosen):
                     now.update(await self._store(request("STORE", text, change, by_uid=True)))
         return {uid: now[uid] for uid in chosen if uid in now}
+
+    def storing(self, *, timeout: float | None = None) -> Storing:
+        r"""Change flags one by one, as `store` does, without waiting for each answer.
+
+            async with mailbox.storing() as flags:
+                async for message in mailbox.messages():
+                    await flags.store(message.uid, add={r"\Seen"})
+
+        The block ends when all are answered, and raises RefusedError for the first that was refused (a call of `store`
+        within it raises it too, once it is known). Left by an exception, it does not wait: what was sent, the server
+        does. Other calls may be made in between; a `fetch` sees the flags as changed by then.
+
+        Args:
+            timeout: seconds for each call, and for the end of the block; None takes the session's, `math.inf` is no
+                limit.
+        """
+        return Storing(self, timeout)
 
     async def copy(self, uids: Uids, mailbox: str, *, timeout: float | None = None) -> dict[int, int]:
         """Copy messages into another mailbox.

@@ -22,6 +22,7 @@ from asyncnet.imap.response import Status
 from asyncnet.imap.state import State
 from asyncnet.proxy import Proxy
 from asyncnet.session import Session as BaseSession
+from asyncnet.trace import answered, noted
 from asyncnet.translation import TALKING
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ class Conversation(BaseSession):
         Raises:
             RefusedError: NO or BAD.
         """
-        return self._granted(await self._wire.run(asked), asked.full_name)
+        status = await self._wire.run(asked)
+        answered(status.kind)
+        return self._granted(status, asked.full_name)
 
     async def _ask(self, asked: Request, kind: type[R]) -> list[R]:
         """Send a command, and give the responses of one kind that came until its OK.
@@ -141,8 +144,13 @@ class Conversation(BaseSession):
         wire.incoming.add(self._state)
         sock = await dial(self.endpoint, proxy=self._proxy)
         at_once = self.context if self.endpoint.security is Security.TLS else None
-        await attach(sock, lambda: wire, at_once, self.endpoint)
+        try:
+            await attach(sock, lambda: wire, at_once, self.endpoint)
+        except BaseException:
+            self._connected = None  # the socket is closed, and uvloop tells the protocol nothing of its end
+            raise
         greeting = await wire.greeting()
+        noted(greeting.text)
         if self.endpoint.security is Security.STARTTLS:
             await self._upgrade(greeting)
         await self._learn_capabilities()

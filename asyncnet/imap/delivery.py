@@ -13,18 +13,21 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from asyncnet.errors import LimitError, ProtocolError, RefusedError, UsageError
 from asyncnet.imap.command import Request, fetch_items, request
 from asyncnet.imap.conversation import Conversation
 from asyncnet.imap.fetched import message
+from asyncnet.imap.incoming import Noter
 from asyncnet.imap.refusal import refusal
 from asyncnet.imap.response import Fetched, Reply, Status
 from asyncnet.imap.searching import found
 from asyncnet.imap.uid_set import written_sets
 from asyncnet.message import Message
+from asyncnet.trace import answered
 
 if TYPE_CHECKING:
     from asyncnet.imap.wire import Pending, Wire
@@ -128,6 +131,11 @@ class Inbox:
             raise LimitError(f"{self.ready_bytes} bytes of messages that nobody asked for", limit=self._max_bytes)
         if self.ready_bytes > 2 * AHEAD_BYTES:
             self._hold()
+
+
+def _note_size(sizes: dict[int, int], one: Fetched) -> None:
+    if one.uid is not None and one.size is not None:
+        sizes[one.uid] = one.size
 
 
 class _Weakly:
@@ -242,6 +250,7 @@ class Delivery:
                 self._review(inbox)
                 self._ask_ahead(inbox)
             if (ready := inbox.give(is_lost=wire.is_lost)) is not None:
+                answered()
                 if inbox.ready_bytes <= AHEAD_BYTES:
                     wire.tap.release()
                 return ready
@@ -253,15 +262,35 @@ class Delivery:
                 await inbox.news.wait()
 
     async def _start(self) -> None:
-        uids = await found(self._session, self._source) if isinstance(self._source, Request) else self._source
         wire = self._session._wire
+        sizes: dict[int, int] = {}
+        if isinstance(self._source, Request):
+            with wire.incoming.heard_by(Noter(Fetched, partial(_note_size, sizes))):
+                self._ask_early()
+                uids: Sequence[int] = await found(self._session, self._source)
+        else:
+            uids = self._source
         self._generation = self._session._state.generation
         self._inbox = Inbox(self._name, self._session.limits.max_response_bytes, wire.tap.hold)
         wire.incoming.add(_Weakly(self._inbox, wire))
-        if self._sizes is None:
-            self._unsized.extend(uids)
-        else:
-            self._sized.extend((uid, self._sizes[uid]) for uid in uids)
+        known = sizes if self._sizes is None else self._sizes
+        self._sized.extend((uid, known[uid]) for uid in takewhile(known.__contains__, uids))
+        self._unsized.extend(uids[len(self._sized) :])
+
+    def _ask_early(self) -> None:
+        """Where all messages are wanted, ask for the sizes of the first ones along with the search: a round trip less.
+
+        It is by sequence number, for the UIDs are not known yet; what comes is told apart by UID, so nothing is taken
+        for something else, and what does not come, or is refused, is asked for once more.
+        """
+        selected = self._session.selected
+        if self._sizes is None and selected is not None and selected.exists and self._is_of_all:
+            numbers = f"1:{min(selected.exists, _SIZES_COUNT)}"
+            self._session._wire.issue(request("FETCH", numbers, "(UID RFC822.SIZE)"))
+
+    @property
+    def _is_of_all(self) -> bool:
+        return isinstance(self._source, Request) and tuple(self._source.segments) == ("ALL",)
 
     def _review(self, inbox: Inbox) -> None:
         """Look at what has ended."""
@@ -288,12 +317,12 @@ class Delivery:
 
     def _ask_ahead(self, inbox: Inbox) -> None:
         """Keep as much under way as fits, and sizes for more."""
+        while self._sized and inbox.asked_bytes + inbox.ready_bytes < AHEAD_BYTES:
+            self._ask_for_batch(inbox)
         if self._unsized and inbox.sizing is None and len(self._sized) < _SIZES_COUNT:
             inbox.sizing = self._issue(list(islice(self._unsized, _SIZES_COUNT)), "(UID RFC822.SIZE)")
             for _ in inbox.sizing.left:
                 self._unsized.popleft()
-        while self._sized and inbox.asked_bytes + inbox.ready_bytes < AHEAD_BYTES:
-            self._ask_for_batch(inbox)
 
     def _ask_for_batch(self, inbox: Inbox) -> None:
         uids: list[int] = []

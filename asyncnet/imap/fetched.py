@@ -9,10 +9,13 @@ from asyncnet.errors import ProtocolError
 from asyncnet.imap.date_time import parsed_date_time
 from asyncnet.imap.envelope import envelope
 from asyncnet.imap.number import number
+from asyncnet.imap.quick_value import maker
 from asyncnet.imap.response import Fetched
 from asyncnet.imap.structure import structure
 from asyncnet.imap.tokens import Value
 from asyncnet.message import Message
+
+_new_message = maker(Message)
 
 # RFC 3501's older names of sections (§6.4.5)
 _OLD_NAMES = {"RFC822": "BODY[]", "RFC822.HEADER": "BODY[HEADER]", "RFC822.TEXT": "BODY[TEXT]"}
@@ -61,14 +64,8 @@ def message(one: Fetched, name: str) -> Message | None:
         return None
     if not raw and one.size and name == "BODY[]":
         raise ProtocolError(f"a message of {one.size} bytes came without any of them")
-    return Message(
-        raw,
-        uid=one.uid,
-        number=one.number,
-        flags=one.flags or frozenset(),
-        size=len(raw) if one.size is None else one.size,
-        received=one.received,
-    )
+    size = len(raw) if one.size is None else one.size
+    return _new_message(raw, one.uid, one.number, one.flags or frozenset(), size, one.received)
 
 
 def _flags(value: Value) -> frozenset[str]:

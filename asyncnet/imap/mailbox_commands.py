@@ -207,6 +207,11 @@ class MailboxCommands(Conversation):
             await self.select(self.selected.name, read_only=True, timeout=timeout)
             await self._leave("CLOSE", timeout)
 
+    async def _tidy(self) -> bool:
+        if self.selected is not None:
+            await self.unselect()
+        return not self.enabled  # there is no way to switch an extension off
+
     async def _leave(self, operation: str, timeout: float | None) -> None:
         async with self._call(operation, timeout):
             await self._wire.idle()

@@ -59,12 +59,7 @@ async def fetch(
         UsageError, AuthenticationError, ConnectError, DisconnectedError, DeadlineError: as for `Session`.
     """
     where = Endpoint.parse(endpoint)
-    place = Place.of(where)
-    if place.search is not None or place.uid is not None:
-        if search != "ALL" or (place.search is not None and place.uid is not None):
-            raise UsageError("the URL says which messages, and so does `search` or the URL again", endpoint=where)
-        search = place.search or f"UID {place.uid}"
-    search_request(search)  # refused before a byte is sent
+    place, search = wanted(where, search)
     session = Session(
         where,
         credentials,
@@ -77,14 +72,36 @@ async def fetch(
     async with AsyncExitStack() as stack:
         async with deadline(timeout, where, "fetch") as limit:
             await stack.enter_async_context(session)
-            await _open(session, place, read_only=not mark_seen)
-            messages = await _messages(session, place, search, mark_seen, max_messages, max_total_bytes)
+            messages = await fetch_over(session, place, search, mark_seen, max_messages, max_total_bytes)
             left = limit.remaining()
         # Outside of the deadline, and yet within it: what has been received is not given up for a goodbye.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(left, CLOSE_SECONDS)):
                 await session.aclose()
     return messages
+
+
+def wanted(where: Endpoint, search: str = "ALL") -> tuple[Place, str]:
+    """Give the mailbox that a URL names, and the search for what is wanted of it.
+
+    Raises:
+        UsageError: the URL is not one of RFC 5092, both it and `search` say which messages, or that is no search.
+    """
+    place = Place.of(where)
+    if place.search is not None or place.uid is not None:
+        if search != "ALL" or (place.search is not None and place.uid is not None):
+            raise UsageError("the URL says which messages, and so does `search` or the URL again", endpoint=where)
+        search = place.search or f"UID {place.uid}"
+    search_request(search)  # refused before a byte is sent
+    return place, search
+
+
+async def fetch_over(
+    session: Session, place: Place, search: str, mark_seen: bool, max_messages: int, max_total_bytes: int
+) -> list[Message]:
+    """Open a mailbox in a session that stands, and fetch what is wanted of it; arguments and errors as in `fetch`."""
+    await _open(session, place, read_only=not mark_seen)
+    return await _messages(session, place, search, mark_seen, max_messages, max_total_bytes)
 
 
 def _limits(max_total_bytes: int) -> Limits:

@@ -9,6 +9,8 @@ from asyncnet.deadline import phase
 from asyncnet.dial import CLOSE_SECONDS, server_name
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import DisconnectedError
+from asyncnet.tls import Handshake
+from asyncnet.trace import noted
 from asyncnet.translation import CONNECTING, translated
 
 
@@ -39,4 +41,5 @@ async def upgraded(
     except BaseException:
         plain.abort()
         raise
+    noted(Handshake(transport.get_extra_info("ssl_object")))
     return transport

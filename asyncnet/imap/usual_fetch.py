@@ -14,7 +14,11 @@ from asyncnet.errors import ProtocolError
 from asyncnet.imap.date_time import parsed_date_time
 from asyncnet.imap.envelope import Address, Envelope
 from asyncnet.imap.framing import Pieces
+from asyncnet.imap.quick_value import maker
 from asyncnet.imap.response import Fetched
+
+_new_fetched = maker(Fetched)
+_new_envelope = maker(Envelope)
 
 _STRING = rb'(?:NIL|"(?:[^"\\]++|\\.)*+")'
 _ADDRESS = rb"\(%b\ %b\ %b\ %b\)" % ((_STRING,) * 4)
@@ -70,16 +74,16 @@ def usual_line(pieces: Pieces) -> Fetched | None:
     else:
         sections = _NOTHING
     if size is not None:
-        return Fetched(int(count), int(uid), None, int(size), None, None, None, None, _NOTHING, _NOTHING)
+        return _new_fetched(int(count), int(uid), None, int(size), None, None, None, None, _NOTHING, _NOTHING, ())
     now = _flags(flags)
     if size_too is None:
-        return Fetched(int(count), int(uid), now, None, None, None, None, None, _NOTHING, _NOTHING)
+        return _new_fetched(int(count), int(uid), now, None, None, None, None, None, _NOTHING, _NOTHING, ())
     try:
         moment = None if received is None else parsed_date_time(received)
     except ProtocolError:
         return None
     envelope = None if line[8] is None else _envelope(line.groups()[8:])
-    return Fetched(int(count), int(uid), now, int(size_too), moment, envelope, None, None, sections, _NOTHING)
+    return _new_fetched(int(count), int(uid), now, int(size_too), moment, envelope, None, None, sections, _NOTHING, ())
 
 
 def usual(count: int, pieces: Pieces, start: int) -> Fetched | None:
@@ -135,7 +139,7 @@ def _name(text: bytes) -> str:
 
 def _envelope(fields: tuple[bytes, ...]) -> Envelope:
     date, subject, sent_from, sender, reply_to, to, cc, bcc, in_reply_to, message_id = fields
-    return Envelope(
+    return _new_envelope(
         _text(date),
         _text(subject),
         _people(sent_from),

@@ -28,6 +28,7 @@ from asyncnet.imap.response import (
 )
 from asyncnet.imap.structure import Part
 from asyncnet.imap.uid_set import UidSet
+from tests.imap.rfc_replies import BY_RFC
 
 WEST = timezone(timedelta(hours=-7))
 GRAY = Address("Terry Gray", "gray", "cac.washington.edu")
@@ -334,4 +335,4 @@ FETCHES: dict[bytes, Reply] = {
     ),
 }
 
-EXAMPLES: dict[bytes, Reply] = STATUSES | DATA | FETCHES
+EXAMPLES: dict[bytes, Reply] = STATUSES | DATA | FETCHES | BY_RFC

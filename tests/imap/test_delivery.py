@@ -116,8 +116,8 @@ async def test_batches_are_bounded_by_bytes() -> None:
 
 SIZES = "".join(f"S: * {uid} FETCH (UID {uid} RFC822.SIZE 900000)\n" for uid in (1, 2, 3))
 THREE_ASKED = (
+    f"C: {{tag}} FETCH 1:3 (UID RFC822.SIZE)\n{SIZES}S: {{tag}} OK\n"
     "C: {tag} UID SEARCH ALL\nS: * SEARCH 1 2 3\nS: {tag} OK\n"
-    f"C: {{tag}} UID FETCH 1:3 *\n{SIZES}S: {{tag}} OK\n"
     "C: {one} UID FETCH 1 *\nC: {two} UID FETCH 2 *\nC: {three} UID FETCH 3 *\n"
 )
 
@@ -319,10 +319,9 @@ async def test_one_that_comes_empty_although_it_has_a_size_is_a_protocol_error(t
 async def test_what_came_before_the_server_left_is_handed_out() -> None:
     talk = (
         OPEN
-        + "C: {tag} UID SEARCH ALL\nS: * SEARCH 1 2 3\nS: {tag} OK\n"
-        + "C: {tag} UID FETCH 1:3 (UID RFC822.SIZE)\n"
+        + "C: {early} FETCH 1:3 (UID RFC822.SIZE)\nC: {tag} UID SEARCH ALL\n"
         + "".join(f"S: * {uid} FETCH (UID {uid} RFC822.SIZE 1)\n" for uid in (1, 2, 3))
-        + "S: {tag} OK\nC: {tag} UID FETCH 1:3 *\n"
+        + "S: {early} OK\nS: * SEARCH 1 2 3\nS: {tag} OK\nC: {tag} UID FETCH 1:3 *\n"
         + 'S: * 1 FETCH (UID 1 BODY[] "a")\nS: * 2 FETCH (UID 2 BODY[] "b")\nsend * 3 FETCH (UID\ncut'
     )
     async with Script(talk) as peer, opened(peer) as session:
@@ -332,6 +331,34 @@ async def test_what_came_before_the_server_left_is_handed_out() -> None:
             await anext(stream)
         with pytest.raises(ClosedError):
             await anext(stream)
+
+
+EARLY = {
+    "some of them": ("S: * 1 FETCH (UID 1 RFC822.SIZE 1)\nS: {early} OK\n", "2:3"),
+    "none, for it is refused": ("S: {early} BAD there are not so many\n", "1:3"),
+    "others": ("S: * 1 FETCH (UID 9 RFC822.SIZE 1)\nS: * 2 FETCH (UID 2 RFC822.SIZE 1)\nS: {early} OK\n", "1:3"),
+    "without UID": ("S: * 1 FETCH (RFC822.SIZE 1)\nS: {early} OK\n", "1:3"),
+}
+
+
+@pytest.mark.parametrize(("answer", "again"), EARLY.values(), ids=EARLY)
+async def test_sizes_asked_for_along_with_the_search_may_not_come(answer: str, again: str) -> None:
+    talk = (
+        OPEN
+        + f"C: {{early}} FETCH 1:3 (UID RFC822.SIZE)\nC: {{tag}} UID SEARCH ALL\n{answer}"
+        + "S: * SEARCH 1 2 3\nS: {tag} OK\n"
+    )
+    sizes = "".join(f"S: * {uid} FETCH (UID {uid} RFC822.SIZE 1)\n" for uid in (1, 2, 3))
+    mail = "".join(f'S: * {uid} FETCH (UID {uid} BODY[] "x")\n' for uid in (1, 2, 3))
+    if again == "1:3":
+        talk += f"C: {{tag}} UID FETCH 1:3 (UID RFC822.SIZE)\n{sizes}S: {{tag}} OK\n"
+        talk += f"C: {{tag}} UID FETCH 1:3 *\n{mail}S: {{tag}} OK\n"
+    else:
+        talk += "C: {one} UID FETCH 1 *\nC: {tag} UID FETCH 2:3 (UID RFC822.SIZE)\n"
+        talk += f"{sizes}S: {{one}} OK\nS: {{tag}} OK\nC: {{tag}} UID FETCH 2:3 *\n{mail}S: {{tag}} OK\n"
+        talk = talk.replace("S: {one} OK", 'S: * 1 FETCH (UID 1 BODY[] "x")\nS: {one} OK')
+    async with Script(talk + LEFT) as peer, opened(peer) as session:
+        assert [message.uid async for message in session.messages()] == [1, 2, 3]
 
 
 async def test_headers_alone_are_asked_for_in_bigger_batches() -> None:
@@ -357,7 +384,7 @@ async def test_an_empty_mailbox_has_no_messages() -> None:
 
 
 async def test_another_mailbox_of_the_same_name_ends_it_too() -> None:
-    talk = "C: {tag} UID SEARCH ALL\nS: * SEARCH\nS: {tag} OK\n" + SELECTED
+    talk = "C: {early} FETCH 1:3 *\nC: {tag} UID SEARCH ALL\nS: {early} OK\nS: * SEARCH\nS: {tag} OK\n" + SELECTED
     async with Script(OPEN + talk + LEFT) as peer, opened(peer) as session:
         stream = session.messages()
         with pytest.raises(StopAsyncIteration):

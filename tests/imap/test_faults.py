@@ -339,9 +339,10 @@ CALLS: dict[str, tuple[str, Call]] = {
     "SEARCH with a literal": ("C: {tag} UID SEARCH *", lambda session: session.search("BODY ü")),
     "FETCH": (FETCH + "S: * 1 FETCH (UID 7 BODY[] {9}\nsend abc", fetch),
     "APPEND": ("C: {tag} APPEND *\nread 100", lambda session: session.append(b"x" * 50_000_000)),
-    "messages": ("C: {tag} UID SEARCH ALL", lambda session: anext(session.messages())),
+    "messages": ("C: {early} FETCH 1:3 *\nC: {tag} UID SEARCH ALL", lambda session: anext(session.messages())),
     "sizes": (
-        "C: {tag} UID SEARCH ALL\nS: * SEARCH 1 2\nS: {tag} OK\nC: {tag} UID FETCH *",
+        "C: {early} FETCH 1:3 *\nC: {tag} UID SEARCH ALL\nS: {early} OK\nS: * SEARCH 1 2\nS: {tag} OK\n"
+        "C: {tag} UID FETCH *",
         lambda session: anext(session.messages()),
     ),
     "leaving": ("C: {tag} LOGOUT", lambda session: session.aclose()),
@@ -371,7 +372,7 @@ async def test_a_session_cancelled_at_each_of_its_awaits_leaves_nothing(authorit
         + SIGNED_IN.replace(" LITERAL+", "")
         + SELECTED
         + 'C: {tag} APPEND "INBOX" {3}\nS: +\nexpect abc\\r\\n\nS: {tag} OK\n'
-        + "C: {tag} UID SEARCH ALL\nS: * SEARCH 7\nS: {tag} OK\n"
+        + "C: {early} FETCH 1:3 *\nC: {tag} UID SEARCH ALL\nS: {early} OK\nS: * SEARCH 7\nS: {tag} OK\n"
         + "C: {tag} UID FETCH 7 *\nS: * 1 FETCH (UID 7 RFC822.SIZE 1)\nS: {tag} OK\n"
         + "C: {tag} UID FETCH 7 *\nS: * 1 FETCH (UID 7 BODY[] {1}\nS: x)\nS: {tag} OK\n"
         + LEFT

@@ -1,8 +1,8 @@
 """The parser tests of IMAPClient and of imap-tools, run on our parser.
 
-They are read from unpacked source archives in the folder that ASYNCNET_SDISTS names; without it they are skipped:
+They are read from source archives in the folder that ASYNCNET_SDISTS names; without it they are skipped:
 
-    pip download --no-deps --no-binary :all: IMAPClient imap-tools && tar xzf ... && export ASYNCNET_SDISTS=$PWD
+    pip download --no-deps --no-binary :all: -d sdists IMAPClient imap-tools && export ASYNCNET_SDISTS=$PWD/sdists
 """
 
 import ast
@@ -10,6 +10,7 @@ import email.utils
 import importlib.util
 import os
 import sys
+import tarfile
 import types
 import unittest
 from collections import namedtuple
@@ -44,12 +45,22 @@ TheirAddress = namedtuple("TheirAddress", "name route mailbox host")
 TheirEnvelope = namedtuple("TheirEnvelope", "date subject from_ sender reply_to to cc bcc in_reply_to message_id")
 
 
-def found(pattern: str) -> Path:
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the archives are unpacked."""
     folder = os.environ.get("ASYNCNET_SDISTS")
-    paths = sorted(Path(folder).glob(pattern)) if folder else []
-    if not paths:
-        pytest.skip("ASYNCNET_SDISTS names no folder with the unpacked source archive")
-    return paths[-1]
+    if not folder:
+        pytest.skip("ASYNCNET_SDISTS names no folder with the source archives")
+    unpacked = tmp_path_factory.mktemp("archives")
+    for path in Path(folder).glob("*.tar.gz"):
+        with tarfile.open(path) as archive:
+            archive.extractall(unpacked, filter="data")
+    return unpacked
+
+
+def found(archives: Path, pattern: str) -> Path:
+    (path,) = archives.glob(pattern)
+    return path
 
 
 # What their tests call, on our parser
@@ -208,8 +219,8 @@ def shims() -> dict[str, types.ModuleType]:
     return modules
 
 
-def test_the_parser_tests_of_imapclient_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = found("imapclient-*/tests/test_response_parser.py")
+def test_the_parser_tests_of_imapclient_pass(archives: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = found(archives, "imapclient-*/tests/test_response_parser.py")
     for name, module in shims().items():
         monkeypatch.setitem(sys.modules, name, module)
     spec = importlib.util.spec_from_file_location("their_parser_tests", path)
@@ -229,8 +240,8 @@ def test_the_parser_tests_of_imapclient_pass(monkeypatch: pytest.MonkeyPatch) ->
     ("pattern", "name"),
     [("imapclient-*/tests/test_imap_utf7.py", "tests"), ("imap_tools-*/tests/test_imap_utf7.py", "data")],
 )
-def test_their_names_of_mailboxes_are_read_and_written_alike(pattern: str, name: str) -> None:
-    tree = ast.parse(found(pattern).read_text(encoding="utf-8"))
+def test_their_names_of_mailboxes_are_read_and_written_alike(archives: Path, pattern: str, name: str) -> None:
+    tree = ast.parse(found(archives, pattern).read_text(encoding="utf-8"))
     (pairs,) = [
         ast.literal_eval(node.value)
         for node in ast.walk(tree)

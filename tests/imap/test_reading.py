@@ -1,7 +1,9 @@
 """What messages are like, parts of them, and messages that go to a file as they come."""
 
 import io
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -240,9 +242,37 @@ def test_the_flags_of_100_000_messages_take_little_memory() -> None:
     assert peak_memory(FLAGS, "100000") < 60 * 1024 * 1024
 
 
+async def steps_of_flags(count: int) -> int:
+    """Count the lines of Python that the flags of so many messages take."""
+    told = b"".join(b"* %d FETCH (UID %d FLAGS (\\Seen))\r\n" % (n, n) for n in range(1, count + 1))
+    steps = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> object:
+        nonlocal steps
+        steps += 1
+        return trace
+
+    talk = OPEN + "C: {tag} UID FETCH *\ndump told\nS: {tag} OK\n" + LEFT
+    async with Script(talk, bodies={"told": told}) as peer, known(peer) as session:
+        await session.select()
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            assert len(await session.flags()) == count
+        finally:
+            sys.settrace(before)
+    return steps
+
+
+async def test_twice_the_flags_take_twice_the_steps() -> None:
+    small, large = await steps_of_flags(2000), await steps_of_flags(4000)
+    assert 1.5 * small < large < 2.2 * small
+
+
 LOAD = """
 import asyncio, sys
 from pathlib import Path
+from types import FrameType
 from asyncnet import imap
 from tests.imap.talks import OPEN, LEFT, known
 from tests.peers import Script

@@ -106,6 +106,24 @@ async def test_what_has_changed_is_brought_over_and_nothing_else(
         assert not list((tmp_path / "tmp").glob("V*"))
 
 
+@pytest.mark.slow
+async def test_10000_messages_that_have_not_changed_cost_three_round_trips(
+    dovecot: Dovecot, account: Account, tmp_path: Path
+) -> None:
+    for number in range(10_000):
+        dovecot.deliver(account, b"Subject: %d\r\n\r\n" % number + b"x" * (number * 37 % 9000) + b"\r\n")
+    async with Counting((dovecot.host, dovecot.ports["imap"])) as proxy:
+        url = f"imap://{proxy.address}/INBOX"
+        assert (await imap.sync(url, tmp_path, who(account))).added == 10_000
+        before = proxy.passed["to client"]
+        proxy.commands.clear()
+        assert await imap.sync(url, tmp_path, who(account)) == imap.Synced(10_000)
+        # One after the other, LOGOUT included: each is a round trip.
+        signed_in = max(place for place, line in enumerate(proxy.commands) if b" " not in line and line != b"LOGOUT")
+        assert len(proxy.commands[signed_in + 1 :]) <= 3
+        assert proxy.passed["to client"] - before < 5000  # and no list of messages
+
+
 async def test_eml_files_and_files_of_messages_that_have_gone(
     dovecot: Dovecot, account: Account, tmp_path: Path
 ) -> None:
