@@ -23,6 +23,8 @@ from asyncnet.pop3.reply import stamp
 from asyncnet.pop3.wire import Limits, Wire
 from asyncnet.pop3.worker import Worker
 from asyncnet.proxy import Proxy
+from asyncnet.tls import Handshake
+from asyncnet.trace import answered, noted
 from asyncnet.translation import CONNECTING, Translations, translated
 
 P = ParamSpec("P")
@@ -82,6 +84,7 @@ class Link:
         with translated(_REFUSED_LATE, self._endpoint, "open"):
             host, port = self._endpoint.host, self._endpoint.port
             self.wire = await self.run(Wire, self._worker.sock, host, port, self._limits)
+        noted(self.wire.welcome.removeprefix(b"+OK").strip().decode("utf-8", "replace"))
         if self._endpoint.security is Security.STARTTLS:
             await self._upgrade(context)
 
@@ -96,6 +99,7 @@ class Link:
         offered = await self.known_capabilities()
         encrypted = self._endpoint.security is not Security.PLAINTEXT
         way = choose_way(credentials, offered, stamp(self.wire.welcome), encrypted=encrypted)
+        noted(way)
         secret = await credentials.secret()
         try:
             await self.run(sign_in, self.wire, way, credentials.username, secret)
@@ -140,12 +144,14 @@ class Link:
             raise ClosedError("the session was closed meanwhile")
         bound = functools.partial(call, *arguments, **keywords)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, bound)
+            result = await asyncio.get_running_loop().run_in_executor(self._worker, bound)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():  # not we were cancelled, but the call, by abort()
                 raise ClosedError("the session was closed meanwhile") from None
             raise
+        answered()
+        return result
 
     def abort(self) -> None:
         """Shut the socket down, which ends the thread; idempotent, never blocks, safe before `open`."""
@@ -168,7 +174,7 @@ class Link:
         assert context is not None
         with translated(CONNECTING, self._endpoint, "connect"):
             self._worker.encrypt(context, server_name(self._endpoint))
-            await self.run(self._worker.handshake)
+            noted(Handshake(await self.run(self._worker.handshake)))
 
     async def _upgrade(self, context: ssl.SSLContext | None) -> None:
         phase("STLS")

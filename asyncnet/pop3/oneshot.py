@@ -70,7 +70,7 @@ async def fetch(
                 places=places,
             )
             await stack.enter_async_context(maildrop)
-            messages = await _retrieved(maildrop, max_messages, max_total_bytes)
+            messages = await retrieve_all(maildrop, max_messages, max_total_bytes)
             if delete and messages:
                 await maildrop.delete_all([message.number or 0 for message in messages])
             left = limit.remaining()
@@ -78,7 +78,8 @@ async def fetch(
     return messages
 
 
-async def _retrieved(maildrop: Session, max_messages: int, max_total_bytes: int) -> Messages:
+async def retrieve_all(maildrop: Session, max_messages: int, max_total_bytes: int) -> Messages:
+    """Fetch every message over a session that stands; limits and errors as in `fetch`."""
     count, _ = await maildrop.stat()
     if count > max_messages:
         raise _beyond(maildrop, f"{count} messages; at most {max_messages} are taken", max_messages)

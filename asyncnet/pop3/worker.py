@@ -123,14 +123,15 @@ class Worker(Executor):
             raise ConnectionResetError(errno.ECONNRESET, "reset before the handshake") from None
         self.sock = context.wrap_socket(self.sock, server_hostname=server_name, do_handshake_on_connect=False)
 
-    def handshake(self) -> None:
-        """Shake hands; blocks, so it is to be called by the thread.
+    def handshake(self) -> ssl.SSLSocket:
+        """Shake hands, and give the socket; blocks, so it is to be called by the thread.
 
         Raises:
             OSError: no agreement (ssl.SSLError), or the connection ended.
         """
         assert isinstance(self.sock, ssl.SSLSocket)
         self.sock.do_handshake()
+        return self.sock
 
     def _drop_waiting(self) -> None:
         with contextlib.suppress(queue.Empty):

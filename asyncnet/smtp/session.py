@@ -44,7 +44,6 @@ _TRANSLATIONS: Translations = (
     (aiosmtplib.SMTPException, ProtocolError),
     *TALKING,
 )
-_READY = 220
 _DONE = 250
 _TURNS = 16
 """Turns of the loop within which a dropped connection closes its socket; it takes three at the most."""
@@ -296,9 +295,7 @@ class Session(MailSession):
         context = self.context if self.endpoint.security is Security.TLS else None
         _, self._exchange = await attach(self._sock, lambda: Exchange(self.endpoint), context, self.endpoint)
         phase("greeting")
-        greeting = await self._exchange.greeting
-        if greeting.code != _READY:
-            raise refusal(greeting, self.endpoint, "greeting")
+        await self._exchange.greeted()
         # A name of ours would have to be looked up, and is of use to nobody (RFC 5321 §4.1.4): the address will do.
         self._client = client_over(
             self._exchange, hostname=server_name(self.endpoint), local_hostname=_address_literal(here)
@@ -312,6 +309,10 @@ class Session(MailSession):
 
     async def _goodbye(self) -> None:
         await self._known_client.quit()
+
+    async def _tidy(self) -> bool:
+        await self.reset()
+        return True
 
     def _abort(self) -> None:
         if self._exchange is not None:

@@ -281,7 +281,7 @@ class Transaction:
         await self._last_chunk(waiting + lines.finish())
 
     async def _chunk(self, data: bytes) -> None:
-        asked = self._exchange.ask(b"BDAT %d" % len(data), "BDAT", data)
+        asked = self._exchange.ask(b"BDAT %d" % len(data), "BDAT", data, is_chunk=True)
         self._finals.append(asked)
         if not self._offers.pipelining:
             await self._exchange.answer(asked)
@@ -290,7 +290,8 @@ class Transaction:
     async def _last_chunk(self, data: bytes) -> None:
         if self._before_end is not None:
             await self._before_end()
-        self._finals.append(self._exchange.ask(b"BDAT %d LAST" % len(data), "BDAT", data))
+        asked = self._exchange.ask(b"BDAT %d LAST" % len(data), "BDAT", data, is_chunk=bool(self._finals))
+        self._finals.append(asked)
         self._end = self._exchange.written
 
     def _check_chunks(self) -> None:
