@@ -7,7 +7,6 @@ from asyncnet.http.download import Download
 from asyncnet.http.events import Event
 from asyncnet.http.feeds import Events
 from asyncnet.http.limits import Limits
-from asyncnet.http.netrc import netrc_credentials
 from asyncnet.http.oneshot import request, stream
 from asyncnet.http.oneshot_transfers import download, events, ndjson
 from asyncnet.http.oneshot_verbs import delete, get, head, options, patch, post, put
@@ -15,6 +14,7 @@ from asyncnet.http.response import Response
 from asyncnet.http.session import Session, session
 from asyncnet.http.stream import ResponseStream
 from asyncnet.http.timings import Timings
+from asyncnet.netrc import netrc_credentials
 
 __all__ = [
     "Download",

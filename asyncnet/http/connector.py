@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import select
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,8 +29,10 @@ from asyncnet.dial import attach, dial
 from asyncnet.endpoint import Endpoint, Security
 from asyncnet.errors import ClosedError, LimitError, NetError, ProtocolError, UsageError
 from asyncnet.http.coding import ACCEPTED
+from asyncnet.http.forwarding import Forwarder
 from asyncnet.http.limits import Limits
 from asyncnet.http.request import IDEMPOTENT
+from asyncnet.places import Places
 from asyncnet.proxy import Proxy
 from asyncnet.tls import default_client_context
 
@@ -52,9 +55,17 @@ class StaleConnection(ConnectionResetError):
 class Wire(ResponseHandler):
     """One connection. Abandoned, it is aborted: aiohttp would flush and wait for TLS goodbyes without a bound."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, up: set[Wire], closing: set[Wire]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        up: set[Wire],
+        closing: set[Wire],
+        leave: Callable[[], None],
+    ) -> None:
         super().__init__(loop)
         self.requests = 0
+        self._leave = leave
         self._limits = limits
         self._up = up
         self._closing = closing
@@ -62,6 +73,7 @@ class Wire(ResponseHandler):
         self._answered: object = None
         self._must_say_goodbye = False
         self.speaks: str | None = None
+        self.forwarded_by: Forwarder | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -93,7 +105,7 @@ class Wire(ResponseHandler):
         else:
             self._answered = self._parser
             self._informational = 0
-        super().feed_data(data, size)
+        ResponseHandler.feed_data(self, data, size)
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Tell whoever waits for the head, and whoever reads the body: aiohttp tells the first alone."""
@@ -118,6 +130,7 @@ class Wire(ResponseHandler):
         """End what is under way by an error, where aiohttp takes a cut for the end of a body without a length."""
         self._up.discard(self)
         self._closing.discard(self)
+        self._leave()
         if self._payload is not None and not self._payload.is_eof():
             if exc is None and self._must_say_goodbye:
                 exc = ConnectionResetError("TLS ended without close_notify")
@@ -185,6 +198,7 @@ class Connector(BaseConnector):
         max_connections: at once, in all.
         max_connections_per_host: at once to one origin; 0 is no limit of its own.
         keep_alive: seconds that an idle connection is kept.
+        places: what other connections share with these; each has a place from its dialling to its end.
 
     Attributes:
         closing: the connections that were aborted and are not gone yet.
@@ -201,8 +215,9 @@ class Connector(BaseConnector):
         max_connections: int,
         max_connections_per_host: int,
         keep_alive: float,
+        places: Places | None,
     ) -> None:
-        super().__init__(limit=max_connections, limit_per_host=max_connections_per_host, keepalive_timeout=keep_alive)
+        super().__init__(limit=max_connections, keepalive_timeout=keep_alive)
         self._tls = tls
         self._proxy = proxy
         self._allow = allow
@@ -211,13 +226,19 @@ class Connector(BaseConnector):
         self._up: set[Wire] = set()
         self.closing: set[Wire] = set()
         self._dialling: set[asyncio.Timeout] = set()
+        self._places = places
+        # aiohttp's own count of those at a host hashes the host's key, which is long, four times for each request.
+        self._most_at_once = max_connections_per_host or max_connections
+        self._count_at: Counter[Any] = Counter()
+        if places is not None:
+            places.yielders.append(self._end_idle_one)
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         """Take a connection from the pool, or make one."""
         phase("waiting for a connection")
         while True:
             try:
-                connection = await super().connect(req, traces, timeout)
+                connection = await BaseConnector.connect(self, req, traces, timeout)  # super() is slow in 3.11
             except (asyncio.CancelledError, aiohttp.ClientConnectionError):
                 task = asyncio.current_task()
                 if not self.closed or (task is not None and task.cancelling()):
@@ -233,7 +254,11 @@ class Connector(BaseConnector):
                 connection.close()  # what may not be sent twice is not sent in doubt
                 continue
             wire.requests += 1
-            phase("waiting for the answer")
+            if wire.forwarded_by is not None:
+                wire.forwarded_by.address(req)
+            here = phase("waiting for the answer")
+            if here is not None:
+                here.asked(req.method)
             return connection
 
     async def _create_connection(
@@ -244,7 +269,7 @@ class Connector(BaseConnector):
             async with asyncio.timeout(None) as scope:  # closing the session ends it
                 self._dialling.add(scope)
                 try:
-                    return await self._dialled(endpoint)
+                    return await self._placed(req.connection_key, endpoint)
                 finally:
                     self._dialling.discard(scope)
         except NetError as error:
@@ -252,20 +277,75 @@ class Connector(BaseConnector):
         except TimeoutError:
             raise Carried(_closed()) from None
 
-    async def _dialled(self, endpoint: Endpoint) -> Wire:
+    async def _placed(self, key: Any, endpoint: Endpoint) -> Wire:
+        """Dial, as one of those at a host; the connection's end gives its place back."""
+        place = contextlib.ExitStack()
+        try:
+            self._count_at[key] += 1
+            place.callback(self._leave, key)
+            if self._places is not None:
+                await self._places.open()
+                place.callback(self._places.leave)
+            return await self._dialled(endpoint, place.close)
+        except BaseException:
+            place.close()
+            raise
+
+    def _leave(self, key: Any) -> None:
+        self._count_at[key] -= 1
+        if not self._count_at[key]:
+            del self._count_at[key]
+        self._release_waiter()
+
+    def _available_connections(self, key: Any) -> int:
+        """How many more may be in use at a host, or in all; aiohttp asks where none is idle, and for those who wait."""
+        idle = len(self._conns.get(key, ()))
+        return min(self._most_at_once + idle - self._count_at[key], super()._available_connections(key))
+
+    async def _dialled(self, endpoint: Endpoint, leave: Callable[[], None]) -> Wire:
         context = None
         if endpoint.security is Security.TLS:
             context = self._tls if self._tls is not None else default_client_context()
+        forwarder = None
         if self._unix_socket is not None:
             sock = await dial(Endpoint("unix", "", 0, path=self._unix_socket))
+        elif (proxy := self.forwarding(endpoint)) is not None:
+            forwarder = await Forwarder.of(proxy)
+            sock = await dial(endpoint, proxy=proxy, tunnelled=False)
         else:
             sock = await dial(endpoint, proxy=self._proxy(endpoint), allow=self._allow)
         loop = asyncio.get_running_loop()
-        _, wire = await attach(sock, lambda: Wire(loop, self._limits, self._up, self.closing), context, endpoint)
+        _, wire = await attach(sock, lambda: Wire(loop, self._limits, self._up, self.closing, leave), context, endpoint)
         if wire.speaks not in (None, "http/1.1", "http/1.0"):
             wire.close()
             raise UsageError(f"the TLS context offers {wire.speaks}, which is not spoken here; offer http/1.1 alone")
+        wire.forwarded_by = forwarder
         return wire
+
+    def forwarding(self, endpoint: Endpoint) -> Proxy | None:
+        """Give the proxy that forwards requests to an endpoint, if one does: many ask CONNECT to be for TLS alone."""
+        if endpoint.security is Security.TLS or self._unix_socket is not None:
+            return None
+        proxy = self._proxy(endpoint)
+        return proxy if proxy is not None and proxy.scheme == "http" else None
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        # A connection that waits for its next user holds a place that others are waiting for.
+        is_wanted = self._places is not None and self._places.waiting > 0
+        BaseConnector._release(self, key, protocol, should_close=should_close or is_wanted)
+        if self._waiters:  # those at this host were looked at before it was idle
+            self._release_waiter()
+
+    def _end_idle_one(self) -> bool:
+        """Close the connection that was idle for longest."""
+        oldest = min(self._conns, key=lambda key: self._conns[key][0][1], default=None)
+        if oldest is None:
+            return False
+        wire, _ = self._conns[oldest].popleft()
+        if not self._conns[oldest]:
+            del self._conns[oldest]
+        wire.close()
+        return True
 
     async def settle(self) -> None:
         """Wait until the connections that were aborted are gone; some turns of the loop."""

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
+from asyncnet.deadline import phase
 from asyncnet.errors import AuthenticationError, ClosedError, LimitError, NetError, ProtocolError
 from asyncnet.http.connector import Carried, Connector, StaleConnection
 from asyncnet.http.content import Content
@@ -76,7 +77,11 @@ class Exchange:
                 if self._signer is not None:
                     self.request = await self._signer.sign(self.request)
                 response = self._response = await self._sent()
-                again = await self._judged(response)
+                self._check_framing(response)
+                if response.status == 401 and self._signer is not None:
+                    again: Request | None = await self._signed_again(self._signer, response)
+                else:
+                    again = self._redirected(response)
                 if again is None:
                     return response
                 await _put_back(response)
@@ -90,7 +95,10 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._let_go()
+        # Most answers have been read to their end, and nothing is left to do.
+        is_over = self._response is None or self._response.connection is None
+        if not is_over or self._connector.closing or self._first.content is not None:
+            await self._let_go()
 
     async def _let_go(self) -> None:
         """Give a connection with a finished answer back, abort any other, and wait until nothing of it is left."""
@@ -110,9 +118,13 @@ class Exchange:
                 headers, data = request.headers, None
                 if request.content is not None:
                     headers, data = await _prepared(request.content, headers)
-                return await self._client.request(
-                    request.method, request.place.url, headers=headers, data=data, allow_redirects=False
+                response = await self._client.request(
+                    request.method, request.place.url, headers=headers or None, data=data, allow_redirects=False
                 )
+                here = phase("reading the body")
+                if here is not None:
+                    here.answered(response.status)
+                return response
             except Carried as carried:
                 raise _named(carried.error, request) from carried.error.__cause__
             except NetError as error:
@@ -130,13 +142,14 @@ class Exchange:
                 raise ours from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _judged(self, response: aiohttp.ClientResponse) -> Request | None:
+    def _redirected(self, response: aiohttp.ClientResponse) -> Request | None:
         """Give the request that this answer makes necessary, or None if it is the last."""
-        self._check_framing(response)
         if self._signer is not None:
-            if response.status == 401:
-                return await self._signed_again(self._signer, response)
             self._signer.learn(self.request, response.headers)
+        if response.status == 407 and (proxy := self._connector.forwarding(self.request.place.endpoint)) is not None:
+            raise AuthenticationError(
+                code=407, text=readable(response.reason or ""), endpoint=proxy, operation=self.request.method
+            )
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or location is None or not self._max_redirects:
             return None

@@ -28,6 +28,9 @@ T = TypeVar("T")
 _READ_BYTES = 1024 * 1024
 _MAX_NOTE_BYTES = 4096
 
+_MAX_VECTOR = 1024
+"""Pieces that one call may write: Linux's IOV_MAX."""
+
 
 class Partial:
     """The part of one file, open and locked.
@@ -133,13 +136,17 @@ class Partial:
         await self._run(lambda: self._append(pieces))
 
     def _append(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                written = self._file.write(rest)
-                self.size += written
-                rest = rest[written:]
-            if self._hash is not None:
+        # All in one call where the system can: each call would wait for the loop's thread to let it go on.
+        rest = [memoryview(piece) for piece in pieces]
+        while rest:
+            written = _written(self._file.fileno(), rest[:_MAX_VECTOR])
+            self.size += written
+            while rest and written >= len(rest[0]):
+                written -= len(rest.pop(0))
+            if written:
+                rest[0] = rest[0][written:]
+        if self._hash is not None:
+            for piece in pieces:
                 self._hash.update(piece)
 
     @property
@@ -190,6 +197,10 @@ class Partial:
                         self._release()
 
         return await in_daemon(run)
+
+
+def _written(descriptor: int, pieces: list[memoryview]) -> int:
+    return os.writev(descriptor, pieces) if hasattr(os, "writev") else os.write(descriptor, pieces[0])
 
 
 def _opened(path: Path) -> io.FileIO:

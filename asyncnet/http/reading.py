@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import aiohttp
 
-from asyncnet.deadline import phase
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import IncompleteRead, LimitError, NetError, ProtocolError
 from asyncnet.http.coding import decoded, decoders
@@ -22,6 +21,9 @@ _RATIO_FLOOR_BYTES = 1024 * 1024
 
 _PIECES_A_TURN = 16
 """Decoded pieces (a MiB) after which other tasks have their turn, however much came in one go."""
+
+_GROWTH = 4
+"""How many times as much as has come there is room for at most: a length that is announced may be a lie."""
 
 _MAX_DIGITS = 19
 
@@ -60,7 +62,6 @@ class Body:
         max_ratio: int,
         raw_allowed: bool = False,
     ) -> None:
-        phase("reading the body")
         self._content = response.content
         self._endpoint = endpoint
         self._method = response.method
@@ -152,13 +153,19 @@ class Body:
     async def _collected(self, count: int | None) -> bytes:
         # The value of a BytesIO that nobody else holds is handed out without a copy.
         buffer = io.BytesIO()
+        room = 0
+        expected = 0 if self._decoders or count is not None else self.announced or 0
         try:
             while count is None or buffer.tell() < count:
                 piece = await self.more()
                 if not piece:
                     break
+                if room < self._given < expected:
+                    room = _make_room(buffer, min(expected, _GROWTH * self._given))
                 buffer.write(piece)
+            buffer.truncate()
         except IncompleteRead as error:
+            buffer.truncate()
             error.partial = buffer.getvalue()
             raise
         if count is not None and buffer.tell() > count:
@@ -206,6 +213,15 @@ class Body:
     def _named(self, error: NetError) -> NetError:
         error.endpoint, error.operation = self._endpoint.redacted, self._method
         return error
+
+
+def _make_room(buffer: io.BytesIO, size: int) -> int:
+    # By itself it grows by an eighth at a time, and where it cannot grow in place all of it is copied each time.
+    here = buffer.tell()
+    buffer.seek(size - 1)
+    buffer.write(b"\0")
+    buffer.seek(here)
+    return size
 
 
 def _salvaged(content: aiohttp.StreamReader) -> bytes:

@@ -46,7 +46,9 @@ from asyncnet.http.signing import Digests, Signer
 from asyncnet.http.stream import ResponseStream
 from asyncnet.http.timings import Stopwatch
 from asyncnet.http.transfers import Transfers
+from asyncnet.places import Places
 from asyncnet.proxy import Proxy
+from asyncnet.trace import noted
 
 S = TypeVar("S", bound="Session")
 
@@ -65,7 +67,7 @@ class Session(Transfers):
         secret_headers: names of further fields (`X-Api-Key`) that no redirect carries to another origin.
         tls: the context for https; None verifies against the system's authorities.
         timeout: seconds for each call, from the lookup to the last byte of the body; None is no limit.
-        proxy: the way there, as in `Proxy.parse`, by CONNECT for http too.
+        proxy: the way there, as in `Proxy.parse`; an HTTP proxy forwards http, and lets https through by CONNECT.
         proxy_from_environment: without `proxy`, take the one that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names, unless
             NO_PROXY excepts the host; this machine itself is always reached directly.
         unix_socket: the path of a Unix socket to connect to in place of every host.
@@ -77,6 +79,7 @@ class Session(Transfers):
         max_connections: at once, in all; further calls wait, within their deadline.
         max_connections_per_host: at once to one origin; None is no limit of its own.
         keep_alive: seconds that an idle connection is kept.
+        places: what bounds these connections together with others, as a Client does; None bounds them alone.
 
     Raises:
         UsageError: credentials without a base, a contradiction between URL and credentials, a secret that would travel
@@ -106,6 +109,7 @@ class Session(Transfers):
         max_connections: int = 100,
         max_connections_per_host: int | None = None,
         keep_alive: float = 15.0,
+        places: Places | None = None,
     ) -> None:
         self._base = None if base is None else place(base)
         self.endpoint = None if self._base is None else self._base.endpoint
@@ -125,6 +129,7 @@ class Session(Transfers):
         self._max_connections = max_connections
         self._max_connections_per_host = max_connections_per_host or 0
         self._keep_alive = keep_alive
+        self._places = places
         self._digests = Digests()
         self._client: aiohttp.ClientSession | None = None
         self._connector: Connector | None = None
@@ -211,6 +216,8 @@ class Session(Transfers):
                     data, complete = await self._body(answer, exchange.request, most).whole(), True
                 else:
                     data, complete = await self._body(answer, exchange.request, None).first(first_bytes)
+            if limit.listener is not None:
+                noted(f"{len(data)} bytes")
             timings = limit.timings() if isinstance(limit, Stopwatch) else None
         return response_of(answer, exchange.request, data, tuple(exchange.history), complete, timings)
 
@@ -368,6 +375,7 @@ class Session(Transfers):
                 max_connections=self._max_connections,
                 max_connections_per_host=self._max_connections_per_host,
                 keep_alive=self._keep_alive,
+                places=self._places,
             )
             self._client = client_session(self._connector, self.limits, OriginJar)
         return self._client, self._connector

@@ -1,4 +1,4 @@
-"""HTTP against its peers, on nginx: `python -m benchmarks.http [--quick] [--rounds N] [--no-instructions]`.
+"""HTTP against its peers, on nginx: `python -m benchmarks.http [--quick] [--rounds N] [--only SECTION,...]`.
 
 The rounds are interleaved: each client does one piece of work in turn, so that whatever else the machine does meets all
 alike, and medians are told. Instructions are counted by valgrind, as the difference of two runs that differ in nothing
@@ -24,14 +24,26 @@ from tests.real.nginx import Nginx
 
 MIB = 1024 * 1024
 RUN_SECONDS = 300.0
-KINDS = ("asyncnet", "asyncnet+uvloop", "aiohttp", "aiohttp+uvloop", "httpx", "niquests", "requests", "pycurl")
-_COUNTED = ("asyncnet", "aiohttp")
+KINDS = (
+    "asyncnet",
+    "asyncnet+uvloop",
+    "asyncnet.http",
+    "aiohttp",
+    "aiohttp+uvloop",
+    "httpx",
+    "niquests",
+    "requests",
+    "pycurl",
+)
+"""what is compared: `asyncnet` is a Client with its defaults, `asyncnet.http` the session that is under it"""
+_COUNTED = ("asyncnet", "asyncnet.http", "aiohttp")
 _COLLECTED = re.compile(r"Collected : (\d+)")
 
 
 class Load(NamedTuple):
     """One kind of work: what, of how many bytes, how often, by how many workers, and over TLS or not."""
 
+    section: str
     label: str
     work: str
     size: int
@@ -41,13 +53,14 @@ class Load(NamedTuple):
 
 
 LOADS = (
-    Load("GET 1 KiB", "get", 1024, 20_000, 64),
-    Load("GET 100 KiB", "get", 100 * 1024, 3000, 64),
-    Load("GET 10 MiB", "get", 10 * MIB, 40, 8),
-    Load("200 MiB to disk", "disk", 200 * MIB, 1, 1),
-    Load("POST a form", "post", 0, 10_000, 64),
-    Load("GET 1 KiB, TLS", "get", 1024, 10_000, 64, True),
+    Load("get1k", "GET 1 KiB", "get", 1024, 20_000, 64),
+    Load("get100k", "GET 100 KiB", "get", 100 * 1024, 3000, 64),
+    Load("get10m", "GET 10 MiB", "get", 10 * MIB, 40, 8),
+    Load("disk", "200 MiB to disk", "disk", 200 * MIB, 1, 1),
+    Load("post", "POST a form", "post", 0, 10_000, 64),
+    Load("tls", "GET 1 KiB, TLS", "get", 1024, 10_000, 64, True),
 )
+SECTIONS = (*(load.section for load in LOADS), "others", "instructions")
 
 
 class Result(NamedTuple):
@@ -142,13 +155,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, one round")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--no-instructions", action="store_true")
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--kinds", default=",".join(KINDS))
     given = parser.parse_args()
     rounds = 1 if given.quick else given.rounds
     kinds = [kind for kind in given.kinds.split(",") if _is_there(kind)]
+    sections = given.only.split(",")
+    if unknown := set(sections) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder, Nginx() as nginx:
         for load in LOADS:
+            if load.section not in sections:
+                continue
             count = max(1, load.count // 10) if given.quick else load.count
             results: dict[str, list[Result]] = {kind: [] for kind in kinds}
             for _ in range(rounds):
@@ -156,8 +174,9 @@ def main() -> None:
                     if (result := run(kind, load, nginx, Path(folder), count)) is not None:
                         results[kind].append(result)
             table(load, count, results)
-        _others(nginx, given.quick)
-        if not given.no_instructions and shutil.which("valgrind"):
+        if "others" in sections:
+            _others(nginx, given.quick)
+        if "instructions" in sections and shutil.which("valgrind"):
             _instructions(nginx, given.quick)
 
 
@@ -180,7 +199,7 @@ def _instructions(nginx: Nginx, quick: bool) -> None:
     few, many = (300, 1300) if quick else (300, 5300)
     found = {kind: instructions(kind, nginx, few, many) for kind in _COUNTED}
     for kind, value in found.items():
-        print(f"  {kind:10} {'–' if value is None else f'{value:.1f}'}")
+        print(f"  {kind:14} {'–' if value is None else f'{value:.1f}'}")
     ours, raw = found["asyncnet"], found["aiohttp"]
     if ours is not None and raw is not None:
         print(f"  asyncnet / aiohttp {ours / raw:.3f} (the bar is 1.10)")

@@ -18,6 +18,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncnet.http.transfers import Transfers
 
 FORM = {"name": "alice", "text": "hello, world", "number": "42"}
 PIECE = 65_536
@@ -61,24 +65,35 @@ class Job:
             self.received = sum(pool.map(lambda _: one(), range(self.count)))
 
 
-async def asyncnet_(job: Job) -> None:
-    """Ours, every default on."""
+async def client_(job: Job) -> None:
+    """Our Client, every default on but the number of connections to one host."""
+    from asyncnet.client import Client
+
+    async with Client(tls=job.tls, per_host=job.workers) as client:
+        await _ours(job, client)
+
+
+async def session_(job: Job) -> None:
+    """Our session, every default on."""
     from asyncnet import http
 
     async with http.session(tls=job.tls, max_connections=job.workers) as session:
+        await _ours(job, session)
 
-        async def get() -> int:
-            response = await session.get(job.url, max_bytes=1 << 30)
-            assert response.status == 200
-            return len(response.body)
 
-        async def post() -> int:
-            return len((await session.post(job.url, form=FORM)).body)
+async def _ours(job: Job, session: Transfers) -> None:
+    async def get() -> int:
+        response = await session.get(job.url, max_bytes=1 << 30)
+        assert response.status == 200
+        return len(response.body)
 
-        async def disk() -> int:
-            return (await session.download(job.url, job.path)).size
+    async def post() -> int:
+        return len((await session.post(job.url, form=FORM)).body)
 
-        await job.crew({"get": get, "post": post, "disk": disk}[job.work])
+    async def disk() -> int:
+        return (await session.download(job.url, job.path)).size
+
+    await job.crew({"get": get, "post": post, "disk": disk}[job.work])
 
 
 async def aiohttp_(job: Job) -> None:
@@ -223,7 +238,7 @@ def pycurl_(job: Job) -> None:
             multi.select(1.0)
 
 
-ASYNC = {"asyncnet": asyncnet_, "aiohttp": aiohttp_, "httpx": httpx_, "niquests": niquests_}
+ASYNC = {"asyncnet": client_, "asyncnet.http": session_, "aiohttp": aiohttp_, "httpx": httpx_, "niquests": niquests_}
 BLOCKING = {"requests": requests_, "pycurl": pycurl_}
 
 
