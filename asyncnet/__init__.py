@@ -7,7 +7,10 @@ Where everything lives:
     imap        fetch, session, watch, sync, search       on aioimaplib (extra `imap`)
     pop3        fetch, session                            on poplib, in threads of its own
     smtp        send, session, compose, pool, outbox      on aiosmtplib
+    client      Client: one policy and warm sessions for every protocol
+    health      check: is this endpoint well?
     jobs        fetch, run, as_completed, all_of...       concurrent work, composed
+    lab         Lab: servers to test against, with faults; and a pytest plugin
     cli         the command `asyncnet`
 """
 
@@ -51,9 +54,13 @@ from asyncnet.streams import (
     serve,
 )
 from asyncnet.tls import client_context, server_context
+from asyncnet.trace import Trace, TraceEvent, tracing
 
 if TYPE_CHECKING:
     from asyncnet import http, imap, jobs, pop3, smtp
+    from asyncnet.client import Client
+    from asyncnet.health import Health, check
+    from asyncnet.lab.lab import Lab
     from asyncnet.streams.memory import memory_pair
     from asyncnet.streams.tls_info import TLSInfo
     from asyncnet.streams.workers import run_workers
@@ -64,6 +71,7 @@ __all__ = [
     "Address",
     "AllFailed",
     "AuthenticationError",
+    "Client",
     "ClientRecord",
     "ClosedError",
     "ConnectError",
@@ -72,8 +80,10 @@ __all__ = [
     "DeadlineError",
     "DisconnectedError",
     "Endpoint",
+    "Health",
     "IncompleteRead",
     "InvalidEndpoint",
+    "Lab",
     "LimitError",
     "Message",
     "NetError",
@@ -88,8 +98,11 @@ __all__ = [
     "StatusError",
     "TLSError",
     "TLSInfo",
+    "Trace",
+    "TraceEvent",
     "UnixCredentials",
     "UsageError",
+    "check",
     "client_context",
     "connect",
     "echo",
@@ -103,12 +116,17 @@ __all__ = [
     "serve",
     "server_context",
     "smtp",
+    "tracing",
 ]
 
 # Opening a socket should not pay for an HTTP library, nor for processes: these load when they are first named.
 _LAZY_MODULES = frozenset({"http", "imap", "jobs", "pop3", "smtp"})
 _LAZY_NAMES = {
+    "Client": "asyncnet.client",
+    "Health": "asyncnet.health",
+    "Lab": "asyncnet.lab.lab",
     "TLSInfo": "asyncnet.streams.tls_info",
+    "check": "asyncnet.health",
     "memory_pair": "asyncnet.streams.memory",
     "run_workers": "asyncnet.streams.workers",
 }

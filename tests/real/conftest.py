@@ -12,6 +12,7 @@ from tests.peers import Authority
 from tests.real.dovecot import Account, Dovecot
 from tests.real.nginx import Nginx
 from tests.real.postfix import Postfix
+from tests.real.pymap_server import Pymap
 from tests.real.running import running
 
 _HERE = Path(__file__).parent
@@ -39,6 +40,12 @@ def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
 def nginx(authority: Authority) -> Iterator[Nginx]:
     """http and https."""
     yield from running(Nginx(authority))
+
+
+@pytest.fixture(scope="session")
+def pymap(authority: Authority) -> Iterator[Pymap]:
+    """IMAP by another hand; one user, `me`."""
+    yield from running(Pymap(authority))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -113,6 +114,12 @@ class Daemon:
             shutil.rmtree(self.folder)
             self.folder = Path()
 
+    def restart(self) -> None:
+        """End the server, and start it again with what it has in its folder, at its ports."""
+        assert self._process is not None
+        self.end(self._process)
+        self._run()
+
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """Ask the process and its group to end, then kill what is left of them."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -158,6 +165,9 @@ class Daemon:
         self.configure()
         if self.user:
             own(self.folder, self.user)
+        self._run()
+
+    def _run(self) -> None:
         with open(self.folder / "output.log", "ab") as output:
             self._process = subprocess.Popen(
                 [*_dying_with_parent(), *self.command],
@@ -223,6 +233,10 @@ def _lives(group: int) -> bool:
 
 
 def _dying_with_parent() -> list[str]:
-    """What to put before a command so that it is asked to end when this process dies, however it does."""
-    setpriv = shutil.which("setpriv")
+    """What to put before a command so that it is asked to end when this process dies, however it does.
+
+    Nothing outside of the main thread: for the kernel the parent is the thread that made the process (prctl(2),
+    PR_SET_PDEATHSIG), and a server that was restarted from a thread of the loop's executor would go with that.
+    """
+    setpriv = shutil.which("setpriv") if threading.current_thread() is threading.main_thread() else None
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

@@ -1,0 +1,155 @@
+"""Web: the HTTP of a Client: the calls of an http.Session, each with the credentials for its place, and traced."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from asyncnet.credentials import Credentials
+from asyncnet.deadline import deadline
+from asyncnet.endpoint import Endpoint
+from asyncnet.http.content import Parts, Source
+from asyncnet.http.request import Fields, Headers, Place, checked_headers, located
+from asyncnet.http.response import Response
+from asyncnet.http.session import Session
+from asyncnet.http.stream import ResponseStream
+from asyncnet.http.transfers import Transfers
+from asyncnet.keys import Keys
+from asyncnet.trace import Trace, tracing
+
+
+class Web(Transfers):
+    """HTTP with a policy over it; see `Client`."""
+
+    timeout: float | None
+    _http: Session
+    _keys: Keys | None
+    _trace: Trace | None
+
+    def request(
+        self,
+        method: str,
+        url: str | Endpoint,
+        credentials: Credentials | None = None,
+        *,
+        params: Fields | None = None,
+        headers: Headers | None = None,
+        form: Fields | None = None,
+        json: Any = None,
+        body: Source | None = None,
+        parts: Parts | None = None,
+        first_bytes: int | None = None,
+        max_bytes: int | None = None,
+        max_redirects: int | None = None,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, Response]:
+        """Send one HTTP request, follow its redirects, and read the answer to its end.
+
+        Arguments, result and errors as in `http.Session.request`; the URL is absolute, and without `credentials` those
+        of the Client for this place are used, unless the headers have an Authorization.
+        """
+        return self._request(
+            functools.partial(
+                self._http.request,
+                method,
+                url,
+                params=params,
+                headers=headers,
+                form=form,
+                json=json,
+                body=body,
+                parts=parts,
+                first_bytes=first_bytes,
+                max_bytes=max_bytes,
+                max_redirects=max_redirects,
+                timeout=timeout,
+            ),
+            method,
+            self._located(url, params).endpoint,
+            credentials,
+            headers,
+            timeout,
+        )
+
+    def stream(
+        self,
+        method: str,
+        url: str | Endpoint,
+        credentials: Credentials | None = None,
+        *,
+        params: Fields | None = None,
+        headers: Headers | None = None,
+        form: Fields | None = None,
+        json: Any = None,
+        body: Source | None = None,
+        parts: Parts | None = None,
+        max_bytes: int | None = None,
+        max_redirects: int | None = None,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[ResponseStream]:
+        """Send one HTTP request and read its answer piece by piece, as `http.Session.stream`."""
+        return self._stream(
+            functools.partial(
+                self._http.stream,
+                method,
+                url,
+                params=params,
+                headers=headers,
+                form=form,
+                json=json,
+                body=body,
+                parts=parts,
+                max_bytes=max_bytes,
+                max_redirects=max_redirects,
+                timeout=timeout,
+            ),
+            method,
+            self._located(url, params).endpoint,
+            credentials,
+            headers,
+            timeout,
+        )
+
+    def _located(self, url: str | Endpoint, params: Fields | None) -> Place:
+        return located(None, url, params)
+
+    async def _request(
+        self,
+        ask: Callable[[Credentials | None], Awaitable[Response]],
+        method: str,
+        where: Endpoint,
+        credentials: Credentials | None,
+        headers: Headers | None,
+        timeout: float | None,
+    ) -> Response:
+        with tracing(self._trace):
+            async with deadline(self.timeout if timeout is None else timeout, where, method):
+                return await ask(await self._credentials(where, credentials, headers))
+
+    @asynccontextmanager
+    async def _stream(
+        self,
+        ask: Callable[[Credentials | None], AbstractAsyncContextManager[ResponseStream]],
+        method: str,
+        where: Endpoint,
+        credentials: Credentials | None,
+        headers: Headers | None,
+        timeout: float | None,
+    ) -> AsyncIterator[ResponseStream]:
+        with tracing(self._trace):
+            async with (
+                deadline(self.timeout if timeout is None else timeout, where, method),
+                ask(await self._credentials(where, credentials, headers)) as response,
+            ):
+                yield response
+
+    async def _credentials(
+        self, where: Endpoint, given: Credentials | None, headers: Headers | None = None
+    ) -> Credentials | None:
+        if given is not None or self._keys is None:
+            return given
+        if headers is not None and "Authorization" in checked_headers(headers):
+            return None
+        return await self._keys.of(where)
