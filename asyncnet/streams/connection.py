@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _ABORTED_SECONDS = 0.5
 """How long the loop may take to say that an aborted connection is gone; it does so in its next turn."""
 
+_LINGER_SECONDS = 1.0
+"""For a peer that was not read to the end, to take what we wrote and close: some round trips, whatever it sends."""
+
 
 class Connection(SendStream):
     """A connected stream; made by `connect` and handed to the handlers of `serve`.
@@ -55,7 +58,8 @@ class Connection(SendStream):
         Raises:
             ProtocolError: plaintext was already buffered: somebody slipped it in before the upgrade (RFC 3207 §4.2).
             TLSError: the handshake failed or the certificate is not trusted.
-            UsageError: no context on a server, TLS is on already, or `reader`/`writer` own the bytes.
+            UsageError: no context on a server, TLS is on already, `reader`/`writer` own the bytes, or it is one of a
+                `memory_pair`.
             DisconnectedError, DeadlineError, ClosedError: as in `write`.
 
         On failure or cancellation the connection is aborted.
@@ -143,6 +147,11 @@ class Connection(SendStream):
     async def aclose(self) -> None:
         """Send what is left, say goodbye (TLS), and close, within 2 seconds; then abort. Idempotent.
 
+        Where the peer has sent what was not read, the kernel would answer a close with a reset, which may take what we
+        wrote from the peer as well (RFC 9293 §3.10.4, RFC 2525 §2.17). Then our half is closed first, and what still
+        comes is dropped until the peer closes too, for a second at most. A client that leaves in the middle of an
+        answer does not wait for the rest of it: once the peer's kernel has all that was written, it resets (Linux).
+
         Cancelled, it aborts at once.
         """
         await self._close(CLOSE_SECONDS)
@@ -150,10 +159,15 @@ class Connection(SendStream):
     async def _close(self, seconds: float) -> None:
         protocol = self._protocol
         self._closing = True
+        lingers = protocol.must_linger(in_haste=not self._server_side)
         protocol.drop()
         if protocol.transport is None or protocol.lost:
             return
-        if not protocol.transport.is_closing():  # asyncio's TLS transport forgets all it knows at a second close()
+        if lingers:
+            protocol.linger()
+            if not protocol.transport.get_write_buffer_size():
+                seconds = min(seconds, _LINGER_SECONDS)
+        elif not protocol.transport.is_closing():  # asyncio's TLS transport forgets all it knows at a second close()
             protocol.transport.close()
         if protocol.closed is None:
             protocol.closed = asyncio.get_running_loop().create_future()

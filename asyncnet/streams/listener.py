@@ -14,6 +14,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from typing import Any
 
 from asyncnet.dial import resolve
 from asyncnet.endpoint import Endpoint
@@ -37,6 +38,23 @@ _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUP
 _SAME_PORT_TRIES = 16
 
 
+class PlainSocket(socket.socket):
+    """A socket whose family and type are plain numbers.
+
+    The standard class looks both up in an enum each time, and the loops ask for them again and again while they make a
+    transport: of 180,000 instructions for a short connection on uvloop these were 40,000.
+    """
+
+    __slots__ = ()
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+
+    def accept(self) -> tuple[PlainSocket, Any]:
+        """Give a client's socket, another of these, and its address."""
+        fd, name = self._accept()  # type: ignore[attr-defined]
+        return PlainSocket(self.family, self.type, self.proto, fd), name
+
+
 class Listeners:
     """The listening sockets of one server.
 
@@ -44,6 +62,9 @@ class Listeners:
         sockets: bound and listening, non-blocking; owned from now on.
         take: called with each client's socket and address; says whether there is room for another.
         report: called when descriptors run out, at most once a minute, with what happened.
+
+    Attributes:
+        watching: whether clients are asked for now.
     """
 
     def __init__(
@@ -57,7 +78,7 @@ class Listeners:
         self.sockets = sockets
         self._take = take
         self._report = report
-        self._watching = False
+        self.watching = False
         self._reported_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._files = {path: _inode(path) for sock in sockets if (path := _file(sock))}
@@ -67,15 +88,15 @@ class Listeners:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._watching:
-            self._watching = True
+        if not self.watching:
+            self.watching = True
             for sock in self.sockets:
                 self._loop.add_reader(sock, self._accept, sock)
 
     def pause(self) -> None:
         """Ask for no more; those who knock wait in the kernel's backlog."""
-        if self._watching:
-            self._watching = False
+        if self.watching:
+            self.watching = False
             for sock in self.sockets:
                 self._loop.remove_reader(sock)
 
@@ -86,7 +107,7 @@ class Listeners:
         """
         for sock in self.sockets:
             for _ in range(_MOST_BATCHES):
-                if not (self._watching and self._accept(sock)):
+                if not (self.watching and self._accept(sock)):
                     break
 
     def close(self) -> None:
@@ -116,7 +137,6 @@ class Listeners:
                     self._starve(error)
                     return False
                 continue  # ECONNABORTED and its kin: that client left before we came (accept(2))
-            client.setblocking(False)
             if not self._take(client, address):
                 self.pause()
                 return False
@@ -174,12 +194,13 @@ def _all_of(
 def _bound(
     family: int, address: tuple[object, ...], backlog: int | None, reuse: bool, *, dual: bool = False
 ) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = PlainSocket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart binds at once
         # What it accepts inherits this; asyncio sets it only on sockets that say that they are of TCP.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # where idle_timeout is off, the dead still end
         if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
@@ -205,7 +226,7 @@ def _everywhere(endpoint: Endpoint, backlog: int | None, reuse: bool) -> socket.
 
 def _unix(endpoint: Endpoint, backlog: int | None) -> socket.socket:
     _remove_stale(endpoint)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = PlainSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.bind(endpoint.path)

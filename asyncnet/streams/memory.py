@@ -15,7 +15,8 @@ from typing import Any
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import UsageError
 from asyncnet.streams.connection import Connection
-from asyncnet.streams.protocol import READ_BYTES, StreamProtocol
+from asyncnet.streams.protocol import StreamProtocol
+from asyncnet.streams.reading import READ_BYTES
 
 _HIGH_WATER = 65_536
 _LOW_WATER = 16_384
@@ -71,6 +72,10 @@ class MemoryTransport(asyncio.Transport):
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Give the protocol."""
         return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Give what comes to another protocol from now on."""
+        self._protocol = protocol
 
     def is_closing(self) -> bool:
         """Whether it is closed or being closed."""

@@ -3,8 +3,8 @@
 It is an `asyncio.StreamReaderProtocol`, so a real StreamReader and StreamWriter can be had on top of it (`adopt`);
 until then bytes take a shorter way:
 
-- the transport reads into 64 KiB that all connections of a loop share (filling and taking are one step, so it is
-  safe), or straight into the memory of a caller who waits with one (`target`);
+- the transport's chunk is given to the reader as it is, or comes straight into the memory of a caller who waits with
+  one (`target`; see reading.py);
 - what came is kept as one `bytes` (`head`) that is cut by offset and never re-sliced; what comes while that is not
   used up gathers in one bytearray (`tail`): each byte is copied at most twice, on any chunking. An empty `head` means
   that nothing waits, but for a read that has gathered all in `tail` and will `settle` it;
@@ -14,36 +14,26 @@ until then bytes take a shorter way:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import ssl
 from collections.abc import Callable
 from typing import cast
-from weakref import WeakKeyDictionary
 
 from asyncnet.errors import DeadlineError, DisconnectedError, IncompleteRead, NetError, UsageError
 from asyncnet.streams.address import Address
 from asyncnet.streams.buffer import ReceiveBuffer
 from asyncnet.streams.kinship import KinProtocol
+from asyncnet.streams.reading import READ_BYTES, Discarding, Filling, is_acknowledged, tune, waits_unread
 from asyncnet.streams.wakeup import Wakeup
 from asyncnet.streams.watchdog import Watchdog
 from asyncnet.translation import TALKING, translation
 
-READ_BYTES = 65_536
-"""One read of the kernel: more makes malloc map and unmap memory for every small message (256 KiB is asyncio's)."""
-
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+DIRECT_BYTES = 16_384
+"""From here on memory of a reader is filled directly: a smaller copy costs less than telling the transport twice."""
 
 
-def shared_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
-    """Give the buffer that the connections of this loop read into; only until the callback returns."""
-    buffer = _shared.get(loop)
-    if buffer is None:
-        # A memoryview: the TLS layer slices what it is given, and a slice of a bytearray is a copy (gh-156275).
-        buffer = _shared[loop] = memoryview(bytearray(READ_BYTES))
-    return buffer
-
-
-class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
+class StreamProtocol(ReceiveBuffer, KinProtocol):
     """The receiving half of a Connection and the state of both.
 
     Args:
@@ -55,6 +45,8 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
 
     # Up to 30 attributes of an instance cost 8 bytes each; what few connections have is a class attribute first.
     _tls: ssl.SSLObject | None = None
+    _fills = False  # whether the transport can receive into memory of ours
+    _filling: Filling | None = None
 
     def __init__(
         self,
@@ -90,7 +82,6 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         self.closed: asyncio.Future[None] | None = None
         self._limit = max_buffer_bytes // 2
         self._on_lost = on_lost
-        self._buffer = shared_buffer(loop)
 
     # What the transport calls.
 
@@ -100,44 +91,20 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._over_ssl, self._tls = True, tls
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Give the memory that the next bytes go to."""
-        target = self.target
-        return self._buffer if target is None else target[self.filled :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take `nbytes` that were put into the memory of `get_buffer`."""
-        self.received_bytes += nbytes
-        if self.target is not None:
-            self.filled += nbytes
-            if self.filled >= self.wanted:
-                self._wake()
-            return
-        chunk = self._buffer[:nbytes].tobytes()
-        readable = self.readable
-        if readable.callback is None or self.tail is not None:
-            self._take_in(chunk)
-        else:
-            # The common case, written out: somebody waits, and nothing else does.
-            self.head = chunk
-            if self.watchdog is not None:
-                self.watchdog.read_due = None
-            readable.wake()
+        self._fills = tune(transport, self._loop)
 
     def data_received(self, data: bytes) -> None:
-        """Take a chunk (uvloop, which does not fill buffers of a protocol that is also a plain one)."""
+        """Take a chunk."""
         self.received_bytes += len(data)
-        target = self.target
-        if target is None:
+        readable = self.readable
+        if readable.callback is None or self.tail is not None or self.target is not None:
             self._take_in(data)
             return
-        count = min(len(data), len(target) - self.filled)
-        target[self.filled : self.filled + count] = data[:count]
-        self.filled += count
-        if self.filled >= self.wanted:
-            self.head = data[count:]  # set down before the task runs: it may read on at once
-            self._wake()
+        # The common case, written out: somebody waits, and nothing else does.
+        self.head = data
+        if self.watchdog is not None:
+            self.watchdog.read_due = None
+        readable.wake()
 
     def eof_received(self) -> bool:
         """Note the peer's end; a plain connection stays open for writing."""
@@ -148,7 +115,7 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
             if self.error is not None:
                 self.reader.set_exception(self.error)
             self.reader.feed_eof()
-        self._wake()
+        self.wake()
         return not self._over_ssl
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,7 +130,7 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         if self.watchdog is not None:
             self.watchdog.stop()
             self.watchdog = None
-        self._wake()
+        self.wake()
         for future in (self.writable, self.closed):
             if future is not None and not future.done():
                 future.set_result(None)
@@ -188,17 +155,25 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
             self.writable.set_result(None)
 
     def _take_in(self, chunk: bytes) -> None:
+        if self.target is not None:
+            self._fill(self.target, chunk)
+            return
         if self.head or self.tail is not None or self.reader is not None:
             self._add(chunk)
         else:
             self.head = chunk
-        readable = self.readable
-        if readable.callback is not None:
-            if self.watchdog is not None:
-                self.watchdog.read_due = None
-            readable.wake()
+        if self.readable.callback is not None:
+            self.wake()
         elif len(chunk) >= self._limit or self.tail is not None:
             self._pause_if_full()
+
+    def _fill(self, target: memoryview, chunk: bytes) -> None:
+        count = min(len(chunk), len(target) - self.filled)
+        target[self.filled : self.filled + count] = chunk[:count]
+        self.filled += count
+        if self.filled >= self.wanted:
+            self.head = chunk[count:]  # set down before the task runs: it may read on at once
+            self.wake()
 
     # Waiting.
 
@@ -235,17 +210,27 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         finally:
             readable.is_busy = False
 
+    def expect(self, target: memoryview, filled: int, wanted: int) -> None:
+        """Let what comes go to `target` behind the `filled` bytes there; the next wait ends when `wanted` are there."""
+        self.target, self.filled, self.wanted = target, filled, wanted
+        if self._fills and len(target) - filled >= DIRECT_BYTES and self.transport is not None:
+            self._filling = Filling(self)
+            self.transport.set_protocol(self._filling)
+
     def undo(self) -> None:
-        """End a cancelled wait: from now on bytes go to the buffer, not to the caller's memory."""
+        """End a wait: from now on bytes go to the buffer, not to the caller's memory, and no deadline is watched."""
         self.target = None
+        if self._filling is not None:
+            self._filling.end()
+            self._filling = None
+            if self.transport is not None:
+                self.transport.set_protocol(self)
         if self.watchdog is not None:
             self.watchdog.read_due = None
 
-    def _wake(self) -> None:
-        # The memory may be full, and its owner not resumed before the next bytes come.
-        self.target = None
-        if self.watchdog is not None:
-            self.watchdog.read_due = None
+    def wake(self) -> None:
+        """Let the waiting read go on."""
+        self.undo()  # the memory may be full, and its owner not resumed before the next bytes come
         self.readable.wake()
 
     def _clock(self) -> Watchdog:
@@ -288,19 +273,41 @@ class StreamProtocol(ReceiveBuffer, KinProtocol, asyncio.BufferedProtocol):
         """Read no more: what is buffered is given, and then the end, as if the peer had ended."""
         self._pause()
         self.ended = self.barred = True
-        self._wake()
+        self.wake()
 
     def fail(self, error: NetError) -> None:
         """Abort the connection; reads and writes raise `error` from now on."""
         self.error = error
         self.ended = self.barred = True
         self.abort()
-        self._wake()
+        self.wake()
 
     def abort(self) -> None:
         """Drop the connection at once; what was not sent is lost."""
         if self.transport is not None and not self.lost:
             self.transport.abort()
+
+    def must_linger(self, *, in_haste: bool) -> bool:
+        """Whether a close would be a reset: something was written, and something was not read (plain TCP alone).
+
+        `in_haste`, a reset will do once the peer's kernel has all that was written.
+        """
+        transport = self.transport
+        if transport is None or not self.sent_bytes or self.ended or self._over_ssl or transport.is_closing():
+            return False
+        if not transport.can_write_eof():
+            return False
+        if not (self.reading_paused or self.buffered > 0 or waits_unread(transport)):
+            return False
+        return not (in_haste and is_acknowledged(transport))
+
+    def linger(self) -> None:
+        """Send what is left and our end; then drop what comes, and close when the peer does."""
+        assert self.transport is not None
+        self.transport.set_protocol(Discarding(self))
+        with contextlib.suppress(RuntimeError, OSError):  # our end is sent already, or the peer has left
+            self.transport.write_eof()
+        self.resume()
 
     def failure(self, operation: str) -> NetError | None:
         """Make the error that a read at the end of all bytes raises; None where the peer just ended."""

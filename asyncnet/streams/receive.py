@@ -5,18 +5,16 @@ Reads give what is there without a turn of the loop; they wait only where nothin
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ClosedError, IncompleteRead, LimitError, UsageError
-from asyncnet.streams.protocol import StreamProtocol
+from asyncnet.streams.protocol import DIRECT_BYTES, StreamProtocol
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer  # collections.abc has it from 3.12 on
-
-_DIRECT_BYTES = 16_384
-"""From here on `read_exactly` reads straight into its result; below, one shared read brings what follows as well."""
 
 
 class ReceiveStream:
@@ -45,9 +43,11 @@ class ReceiveStream:
         Cancelled, it loses nothing.
         """
         protocol = self._protocol
+        readable = protocol.readable
+        if readable.is_busy:
+            return self._end("read")
         while not (head := protocol.head):
-            readable = protocol.readable
-            if protocol.barred or readable.is_busy:
+            if protocol.barred:
                 return self._end("read")
             if protocol.reading_paused or self._timeout is not None or timeout is not None:
                 protocol.prepare(protocol.due(self._timeout if timeout is None else timeout))
@@ -82,11 +82,13 @@ class ReceiveStream:
             self._end("read_exactly")
         if protocol.buffered >= count:
             return protocol.take_exactly(count)
-        if count - protocol.buffered >= _DIRECT_BYTES:
-            memory = bytearray(count)
-            if not await self._fill(memoryview(memory), count, "read_exactly", timeout):
-                self._stop("read_exactly", count)
-            return bytes(memory)
+        if count - protocol.buffered >= DIRECT_BYTES:
+            # A BytesIO lends the memory of its value, and gives that value without a copy once nobody else has it.
+            memory = io.BytesIO(bytes(count))
+            with memory.getbuffer() as view:
+                if not await self._fill(view, count, "read_exactly", timeout):
+                    self._stop("read_exactly", count)
+            return memory.getvalue()
         due = protocol.due(self._timeout if timeout is None else timeout)
         protocol.partial_since = protocol.received_bytes - protocol.buffered
         try:
@@ -219,7 +221,7 @@ class ReceiveStream:
                     self._stop(operation, min_bytes)
                 self._end(operation)
                 return 0
-            protocol.filled, protocol.wanted, protocol.target = filled, min_bytes, view
+            protocol.expect(view, filled, min_bytes)
             protocol.partial_since = protocol.received_bytes - filled
             try:
                 await protocol.more(due)
@@ -227,7 +229,7 @@ class ReceiveStream:
                 protocol.unread(bytes(view[: protocol.filled]))
                 raise
             finally:
-                protocol.target = protocol.partial_since = None
+                protocol.partial_since = None
             filled = protocol.filled
 
     def _stop(self, operation: str, expected: int | None) -> NoReturn:

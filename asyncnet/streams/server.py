@@ -17,11 +17,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import cast
 
-from asyncnet.deadline import deadline
 from asyncnet.dial import CLOSE_SECONDS
 from asyncnet.endpoint import Endpoint, Security
-from asyncnet.errors import DeadlineError, NetError, UsageError
+from asyncnet.errors import NetError, UsageError
 from asyncnet.streams.address import Address, address
+from asyncnet.streams.adopting import adopt, adopt_tls, asked_proxy
 from asyncnet.streams.connection import Connection
 from asyncnet.streams.draining import Clients, abort, drain
 from asyncnet.streams.handler import Handler, called
@@ -32,7 +32,6 @@ from asyncnet.streams.opening import Opening
 from asyncnet.streams.protocol import StreamProtocol
 from asyncnet.streams.stats import ClientRecord, ServerStats
 from asyncnet.streams.sweep import Sweep
-from asyncnet.translation import CONNECTING, TALKING, translated
 
 logger = logging.getLogger("asyncnet.server")
 
@@ -146,10 +145,16 @@ class Server:
             sock.close()
             return True
         stats.active += 1
-        self._empty.clear()
-        task = self._loop.create_task(self._welcome(sock, peer))
-        self._clients[task] = None
-        task.add_done_callback(self._welcomed)
+        if stats.active == 1:
+            self._empty.clear()
+        protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
+        protocol.told_peer = peer
+        if self._context is None and not self._limits.proxy_protocol:
+            self._welcome_now(sock, protocol)
+        else:
+            task = self._loop.create_task(self._welcome(sock, peer, protocol))
+            self._clients[task] = None
+            task.add_done_callback(self._welcomed)
         return stats.active < self._limits.max_clients
 
     def _admit(self, peer: Address) -> bool:
@@ -170,24 +175,34 @@ class Server:
     def _starved(self, text: str) -> None:
         logger.error("%s: %s", self.endpoint, text)
 
-    async def _welcome(self, sock: socket.socket, peer: Address) -> None:
+    def _welcome_now(self, sock: socket.socket, protocol: StreamProtocol) -> None:
+        try:
+            adopt(self._loop, sock, protocol)
+        except OSError as error:
+            sock.close()
+            self._turn_away(protocol, error)
+        else:
+            self._begin(protocol)
+
+    async def _welcome(self, sock: socket.socket, peer: Address, protocol: StreamProtocol) -> None:
         """Make the connection, and give it to the handler, in a task of its own."""
-        protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
         admitted, refused, begun = not self._limits.proxy_protocol, False, False
         fault: Exception | None = None
         try:
             if not admitted:
-                peer = await self._ask_proxy(sock, peer)
+                peer = await asked_proxy(sock, self.endpoint, self._limits.handshake_timeout) or peer
+                protocol.told_peer = peer
                 admitted = self._admit(peer)
                 refused = not admitted
             if not refused:
-                protocol.told_peer = peer
-                await self._adopt(sock, protocol)
+                if self._context is None:
+                    adopt(self._loop, sock, protocol)
+                else:
+                    await adopt_tls(self._loop, sock, protocol, self._context, self._limits.handshake_timeout)
                 self._begin(protocol)
                 begun = True
         except (NetError, OSError) as error:
             fault = error
-            self._log.info(type(error).__name__, f"client {peer}: {error}")
         except asyncio.CancelledError:
             if not self._closing:
                 raise
@@ -196,8 +211,17 @@ class Server:
                 protocol.abort()
                 if protocol.transport is None:
                     sock.close()
-                protocol.told_peer = peer
-                self._release(protocol, fault, admitted=admitted, refused=refused)
+                self._turn_away(protocol, fault, admitted=admitted, refused=refused)
+
+    def _turn_away(
+        self, protocol: StreamProtocol, fault: Exception | None, *, admitted: bool = True, refused: bool = False
+    ) -> None:
+        """Forget a client that the handler has never seen."""
+        if fault is not None:
+            self._log.info(type(fault).__name__, f"client {protocol.told_peer}: {fault}")
+        self._leave(protocol, admitted)
+        if not refused:  # else there is nothing to tell
+            self._record(protocol, fault)
 
     def _welcomed(self, task: asyncio.Task[None]) -> None:
         del self._clients[task]
@@ -215,54 +239,37 @@ class Server:
     def _handled(self, task: asyncio.Task[None]) -> None:
         connection = self._clients.pop(task)
         assert connection is not None
-        fault = None if task.cancelled() else task.exception()
-        if isinstance(fault, (NetError, OSError)):
-            self._log.info(type(fault).__name__, f"client {connection.peer}: {fault}")
-        elif isinstance(fault, Exception):
-            self._log.failure(type(fault).__name__, f"the handler failed: {fault!r}", fault)
-        if fault is None and not task.cancelled() and self._flushes(connection):
+        if task.cancelled():
+            self._end(connection, None)
+            return
+        fault = task.exception()
+        if fault is not None:
+            self._blame(connection, fault)
+        elif self._flushes(connection):
             task = self._loop.create_task(connection._close(self._limits.write_timeout or CLOSE_SECONDS))
             self._clients[task] = connection
             task.add_done_callback(self._closed)
             return
         self._end(connection, fault if isinstance(fault, Exception) else None)
 
+    def _blame(self, connection: Connection, fault: BaseException) -> None:
+        if isinstance(fault, (NetError, OSError)):
+            self._log.info(type(fault).__name__, f"client {connection.peer}: {fault}")
+        elif isinstance(fault, Exception):
+            self._log.failure(type(fault).__name__, f"the handler failed: {fault!r}", fault)
+
     def _closed(self, task: asyncio.Task[None]) -> None:
         connection = self._clients.pop(task)
         assert connection is not None
         self._end(connection, None if task.cancelled() else cast("Exception | None", task.exception()))
 
-    async def _ask_proxy(self, sock: socket.socket, peer: Address) -> Address:
-        from asyncnet.streams.proxy_header import receive_header
-
-        async with deadline(self._limits.handshake_timeout, self.endpoint, "PROXY header"):
-            with translated(TALKING, self.endpoint, "PROXY header"):
-                return (await receive_header(sock)).source or peer
-
-    async def _adopt(self, sock: socket.socket, protocol: StreamProtocol) -> None:
-        context, seconds = self._context, self._limits.handshake_timeout
-        if context is None:
-            await self._loop.connect_accepted_socket(lambda: protocol, sock)
-            return
-        with translated(CONNECTING, self.endpoint, "TLS handshake"):
-            try:
-                await self._loop.connect_accepted_socket(
-                    lambda: protocol,
-                    sock,
-                    ssl=context,
-                    ssl_handshake_timeout=seconds,
-                    ssl_shutdown_timeout=CLOSE_SECONDS,
-                )
-            except ConnectionAbortedError as error:  # so asyncio calls it
-                text = f"not done within {seconds:g} seconds"
-                raise DeadlineError(text, seconds=seconds) from error
-
     def _flushes(self, connection: Connection) -> bool:
         """Close what the handler left open, at once where nothing is left to send; else say that it takes time."""
-        transport = connection._protocol.transport
-        if transport is None or connection._protocol.lost:
+        protocol = connection._protocol
+        transport = protocol.transport
+        if transport is None or protocol.lost:
             return False
-        if connection.is_tls or transport.get_write_buffer_size() > 0:
+        if protocol._over_ssl or transport.get_write_buffer_size() > 0:
             return True
         transport.close()
         return False
@@ -274,30 +281,33 @@ class Server:
         protocol = connection._protocol
         if fault is not None or (protocol.transport is not None and not protocol.transport.is_closing()):
             protocol.abort()
-        self._release(protocol, fault)
+        self._leave(protocol)
+        self._record(protocol, fault)
 
-    def _release(
-        self, protocol: StreamProtocol, fault: Exception | None, *, admitted: bool = True, refused: bool = False
-    ) -> None:
-        peer = protocol.told_peer
-        assert peer is not None
+    def _leave(self, protocol: StreamProtocol, admitted: bool = True) -> None:
+        """Give a client's place free."""
         self._stats.active -= 1
-        if admitted and peer.host in self._per_address:
-            self._per_address[peer.host] -= 1
-            if not self._per_address[peer.host]:
-                del self._per_address[peer.host]
+        if self._per_address and admitted and protocol.told_peer is not None:
+            self._discount(protocol.told_peer.host)
         if not self._stats.active:
             self._empty.set()
-        if not self._closing:
+        if not (self._listeners.watching or self._closing):
             self._listeners.resume()
-        if refused:
-            return  # there is nothing to tell
+
+    def _discount(self, host: str) -> None:
+        count = self._per_address.get(host, 0)
+        if count > 1:
+            self._per_address[host] = count - 1
+        elif count:
+            del self._per_address[host]
+
+    def _record(self, protocol: StreamProtocol, fault: Exception | None) -> None:
         seconds = self._loop.time() - protocol.opened_at
-        record = ClientRecord(peer, seconds, protocol.received_bytes, protocol.sent_bytes, fault)
-        self._stats.tally(record)
-        if self._on_end is not None:
+        received, sent, peer = protocol.received_bytes, protocol.sent_bytes, protocol.told_peer
+        self._stats.tally(seconds, received, sent, fault)
+        if self._on_end is not None and peer is not None:
             try:
-                self._on_end(record)
+                self._on_end(ClientRecord(peer, seconds, received, sent, fault))
             except Exception as error:
                 self._log.failure("on_end", f"the hook on_end failed: {error!r}", error)
 

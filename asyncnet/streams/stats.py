@@ -32,13 +32,13 @@ class ServerStats:
     sent_bytes: int = 0
     seconds: float = 0.0
 
-    def tally(self, record: ClientRecord) -> None:
+    def tally(self, seconds: float, received_bytes: int, sent_bytes: int, error: Exception | None) -> None:
         """Count a client that has ended and was not refused."""
-        self.received_bytes += record.received_bytes
-        self.sent_bytes += record.sent_bytes
-        self.seconds += record.seconds
-        if record.error is not None:
-            kind = type(record.error).__name__
+        self.received_bytes += received_bytes
+        self.sent_bytes += sent_bytes
+        self.seconds += seconds
+        if error is not None:
+            kind = type(error).__name__
             self.failed += 1
             self.errors[kind] = self.errors.get(kind, 0) + 1
 

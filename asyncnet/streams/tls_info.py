@@ -30,7 +30,7 @@ class TLSInfo:
     server_name: str | None
 
 
-def tls_info(tls: ssl.SSLObject) -> TLSInfo:
+def tls_info(tls: ssl.SSLObject | ssl.SSLSocket) -> TLSInfo:
     """Read it off the ssl module's object."""
     cipher = tls.cipher()
     return TLSInfo(

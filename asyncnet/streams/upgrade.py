@@ -30,7 +30,8 @@ async def upgrade(
 ) -> None:
     """Put TLS on a plain connection; see `Connection.start_tls`."""
     protocol, endpoint = connection._protocol, connection.endpoint
-    connection._writable("start_tls")
+    if connection._writable("start_tls").get_extra_info("socket") is None:
+        raise UsageError("start_tls needs a socket: this pair is in memory", endpoint=endpoint, operation="start_tls")
     if connection.is_tls or protocol.reader is not None or (connection._server_side and context is None):
         raise UsageError(
             "start_tls needs a plain connection whose reader was not taken, and on a server a context",

@@ -11,6 +11,12 @@ writes into another of the same loop), the call goes through the loop as a Futur
 A Wakeup has no state of being done or cancelled: a cancelled task is woken, and throws its CancelledError by itself.
 So a cancellation cannot be lost to a wake-up that is on its way, nor to the next reader.
 
+Where other callbacks are ready, most of them other connections with bytes, the tasks go on together after the last of
+them, by one Handle for all (a Batch): first all reads of a turn, then all tasks, each in a processor's cache that the
+like of it has warmed. Executing no fewer instructions, that takes a tenth of the CPU off 50 connections, and more under
+TLS. Whether others are ready tells `_ready`, the queue of asyncio's own loops; on another loop (uvloop) each task goes
+on at once.
+
 Measured on 64-byte echoes over one connection: one poll of the loop less and about 13,000 instructions less a message;
 `make bench-core` shows it beside asyncio's streams.
 """
@@ -19,7 +25,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable, Generator, Sized
 from contextvars import Context
 from typing import Any, NoReturn
 
@@ -38,12 +45,14 @@ class Wakeup:
         is_busy: whether a task is in a wait: from its first moment until the task runs again.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "callback", "is_busy")
+    __slots__ = ("_asyncio_future_blocking", "_batch", "_context", "_loop", "_others", "callback", "is_busy")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
+        self._batch = _batch_of(loop)
         self._context: Context | None = None
         self._loop = loop
+        self._others: Sized = getattr(loop, "_ready", ())
         self.callback: Callable[[Any], object] | None = None
         self.is_busy = False
 
@@ -71,6 +80,9 @@ class Wakeup:
         if callback is None:
             return
         self.callback = None
+        if self._others and context is not None:
+            self._batch.add(callback, context, self)
+            return
         if context is None or _running(self._loop) is not None:
             self._loop.call_soon(callback, self, context=context)
             return
@@ -115,6 +127,48 @@ class Wakeup:
 
     def exception(self) -> None:
         """As a Future has it; a Wakeup carries no error."""
+
+
+class Batch:
+    """The tasks of one loop that go on together, in the order in which they were woken."""
+
+    __slots__ = ("_context", "_woken", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._woken: list[tuple[Callable[[Any], object], Context, Wakeup]] = []
+        self._context = Context()  # the callback holds on to no task's
+
+    def add(self, callback: Callable[[Any], object], context: Context, wakeup: Wakeup) -> None:
+        """Have a task go on after the callbacks that are ready now."""
+        if not self._woken:
+            self.loop.call_soon(self._go_on, context=self._context)
+        self._woken.append((callback, context, wakeup))
+
+    def _go_on(self) -> None:
+        woken, self._woken = iter(self._woken), []
+        try:
+            for callback, context, wakeup in woken:
+                context.run(callback, wakeup)
+        finally:
+            # KeyboardInterrupt and SystemExit end the loop, which may be run again; the others wait for that.
+            for callback, context, wakeup in woken:
+                self.add(callback, context, wakeup)
+
+
+class _Batches(threading.local):
+    last: Batch | None = None
+    """that of the loop which this thread ran last; two for one loop, if threads run several by turns, do no harm"""
+
+
+_batches = _Batches()
+
+
+def _batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
+    batch = _batches.last
+    if batch is None or batch.loop is not loop:
+        batch = _batches.last = Batch(loop)
+    return batch
 
 
 def _throw(error: BaseException) -> NoReturn:

@@ -118,14 +118,16 @@ def _spread(spread: tuple[float, float] | None) -> str:
     return _NONE if spread is None else f"{_number(spread[0])} to {_number(spread[1])}"
 
 
-def as_json(figures: Figures, verdicts: Iterable[Verdict], facts: Mapping[str, str]) -> str:
-    """Write all raw figures."""
+def as_json(figures: Figures, verdicts: Iterable[Verdict], facts: Mapping[str, str], taken: Mapping[str, str]) -> str:
+    """Write all raw figures; `taken` says of each column when."""
     columns = {
         column.name: {"title": column.title, "unit": column.unit} for column in (*SERVERS, *MORE_INSTRUCTIONS, *CLIENTS)
     }
     content = {
         "facts": dict(facts),
-        "columns": {name: columns[name] | {"rounds": rows} for name, rows in figures.rounds.items()},
+        "columns": {
+            name: columns[name] | {"taken": taken[name], "rounds": rows} for name, rows in figures.rounds.items()
+        },
         "faults": asdict(figures)["faults"],
         "bars": [verdict._asdict() for verdict in verdicts],
     }

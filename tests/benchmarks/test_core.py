@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.core import bench
+from benchmarks.core import bench, parts
+from benchmarks.core.__main__ import BENCHES
 from benchmarks.core.bars import Most, Ratio
 from benchmarks.core.bench import Bench, Column, Figures
 from benchmarks.core.build import NotBuilt, program
@@ -21,7 +22,7 @@ from benchmarks.core.counts import _calls
 from benchmarks.core.plot import picture
 from benchmarks.core.process import Failed, Generator, Server
 from benchmarks.core.receivers import pattern
-from benchmarks.core.report import Table, put_between, tables
+from benchmarks.core.report import Table, as_json, put_between, tables
 
 FACTS = {"machine": "m", "python": "p, q", "date": "2026-01-01 00:00 UTC"}
 PATIENCE = 20.0
@@ -218,3 +219,34 @@ def test_figures_replace_older_ones_in_a_page(tmp_path: Path):
     assert page.read_text() == "before\n<!-- figures -->\n\ntwo\n\n<!-- end of figures -->\nafter\n"
     with pytest.raises(ValueError, match="no place for attacks"):
         put_between(page, "attacks", "x")
+
+
+def test_a_part_takes_the_place_of_the_columns_that_it_measured(tmp_path: Path):
+    old = figures(churn={"asyncnet": [1.0], "c": [2.0]}, idle={"asyncnet": [3.0]})
+    old.faults = {"churn": {"trio": "old"}, "tls": {"trio": "old"}}
+    early = parts.taken(old, {"date": "monday", "noise": "none"})
+    (tmp_path / "bench-core.json").write_text(as_json(old, [], {"date": "monday"}, early))
+    new = figures(churn={"asyncnet": [4.0]})
+    found, when = parts.merged(tmp_path, new, parts.taken(new, {"date": "tuesday", "noise": "much"}))
+    assert found.rounds == {"churn": {"asyncnet": [4.0]}, "idle": {"asyncnet": [3.0]}}
+    assert found.faults == {"tls": {"trio": "old"}}
+    assert parts.told(when) == "churn: tuesday (much); idle: monday (none)"
+    assert parts.told(early) == ""
+
+
+def test_the_first_part_needs_nothing_before_it(tmp_path: Path):
+    new = figures(churn={"asyncnet": [4.0]})
+    assert parts.merged(tmp_path, new, {"churn": "today"}) == (new, {"churn": "today"})
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"columns": {"churn": 1}}', '{"columns": {}}'])
+def test_what_is_no_record_is_not_written_over(text: str, tmp_path: Path):
+    (tmp_path / "bench-core.json").write_text(text)
+    with pytest.raises(ValueError, match="no record of this benchmark"):
+        parts.merged(tmp_path, Figures(), {})
+
+
+def test_the_sections_are_all_there_is():
+    names = [one.columns[0].name for one in BENCHES]
+    assert sorted(name for section in parts.SECTIONS.values() for name in section) == sorted(names)
+    assert parts.columns(["bulk", "churn", "1x64"]) == {"50x64k", "churn", "1x64"}

@@ -12,6 +12,7 @@ from asyncnet.dial import attach
 from asyncnet.endpoint import Endpoint
 from asyncnet.streams.connection import Connection
 from asyncnet.streams.protocol import StreamProtocol
+from asyncnet.streams.reading import READ_BYTES
 
 MAX_BUFFER = 262_144
 SOMEWHERE = Endpoint.parse("tcp://127.0.0.1:7")
@@ -133,22 +134,31 @@ class Hand(asyncio.Transport):
     def __init__(self, protocol: StreamProtocol) -> None:
         super().__init__()
         self.protocol = protocol
+        self.current: asyncio.BaseProtocol = protocol
+        self.max_size = 0  # as asyncio's own has it: such a transport can fill the memory of a reader
         self.paused = False
         self.closing = False
         self.written: list[Any] = []
         protocol.connection_made(self)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.current = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.current
+
     def feed(self, data: bytes, *, as_buffer: bool = True) -> None:
-        """Hand over bytes as asyncio's loop does (`as_buffer`), or as uvloop does."""
-        if not as_buffer:
-            self.protocol.data_received(data)
-            return
+        """Hand over bytes as asyncio's loop does (`as_buffer`: into memory where there is some), or as uvloop does."""
         while data:
-            room = self.protocol.get_buffer(-1)
-            count = min(len(room), len(data))
-            assert count
-            room[:count] = data[:count]
-            self.protocol.buffer_updated(count)
+            if as_buffer and isinstance(self.current, asyncio.BufferedProtocol):
+                room = memoryview(self.current.get_buffer(-1))
+                count = min(len(room), len(data))
+                assert count
+                room[:count] = data[:count]
+                self.current.buffer_updated(count)
+            else:
+                count = len(data) if not as_buffer else min(READ_BYTES, len(data))
+                self.protocol.data_received(data[:count])
             data = data[count:]
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -13,8 +13,10 @@ import pytest
 import asyncnet
 from asyncnet.errors import ClosedError, DeadlineError, DisconnectedError, UsageError
 from asyncnet.streams import connection as connection_module
+from asyncnet.streams import reading
 from asyncnet.streams.address import Address
 from asyncnet.streams.connection import Connection
+from asyncnet.streams.reading import is_acknowledged
 from tests.cancelling import cancelled_at_each_await
 from tests.clock import MS
 from tests.loops import on_both_loops
@@ -32,6 +34,87 @@ def short_goodbye(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 # Closing.
+
+
+@pytest.mark.parametrize("unread", ["taken", "paused", "in the kernel"])
+@on_both_loops
+async def test_a_close_over_unread_bytes_takes_nothing_from_the_peer(unread: str) -> None:
+    """The kernel answers such a close with a reset, and drops what of ours is on its way."""
+    most = 2 if unread == "paused" else 262_144
+    async with joined(max_buffer_bytes=most, small=True, write_timeout=PATIENCE) as (connection, end):
+        writing = asyncio.create_task(connection.write(b"y" * 60_000))
+        if unread != "in the kernel":
+            await end.send(b"x" * 10_000)
+            await arrived(connection, 1)
+        await writing
+        if unread == "in the kernel":
+            end.sock.send(b"x" * 1_000)
+        closing = asyncio.create_task(connection.aclose())
+        assert len(await end.receive(30_000)) == 30_000
+        await end.send(b"never heard" * 1_000)
+        assert len(await end.receive(100_000)) == 30_000  # and then the end, not a reset
+        assert not closing.done()
+        end.sock.close()
+        await closing
+
+
+@on_both_loops
+async def test_a_peer_that_does_not_close_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 20 * MS)
+    async with joined(server_side=True) as (connection, end):
+        await end.send(b"unread")
+        await arrived(connection, 6)
+        await connection.write(b"answer")
+        async with asyncio.timeout(PATIENCE):
+            await connection.aclose()
+        assert connection._protocol.lost
+        assert await end.receive(6) == b"answer"
+
+
+@on_both_loops
+async def test_a_client_that_leaves_in_mid_answer_does_not_wait_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it wrote has arrived, and stays readable."""
+    monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 10 * PATIENCE)
+    async with joined() as (connection, end):
+        await connection.write(b"request")
+        await end.send(b"the answer's beginning")
+        await arrived(connection, 1)
+        transport = connection._protocol.transport
+        assert transport is not None
+        await until(lambda: is_acknowledged(transport))
+        end.sock.send(b"more of it")  # unread in the kernel, so that the close is a reset
+        async with asyncio.timeout(PATIENCE):
+            await connection.aclose()
+        assert await end.rest() == b"request"
+
+
+@on_both_loops
+async def test_last_words_that_are_not_acknowledged_are_lingered_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "termios", None)
+    monkeypatch.setattr(reading, "fcntl", None)  # nobody tells: so nothing is taken for arrived
+    async with joined() as (connection, end):
+        await connection.write(b"request")
+        await end.send(b"the answer's beginning")
+        await arrived(connection, 1)
+        closing = asyncio.create_task(connection.aclose())
+        assert await end.rest() == b"request"  # and then the end, not a reset
+        assert not closing.done()
+        end.sock.close()
+        await closing
+
+
+@on_both_loops
+async def test_a_lingering_close_that_is_cancelled_aborts() -> None:
+    async with joined(server_side=True) as (connection, end):
+        await end.send(b"unread")
+        await arrived(connection, 6)
+        await connection.write(b"answer")
+        closing = asyncio.create_task(connection.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await until(lambda: connection._protocol.lost)
 
 
 @on_both_loops

@@ -16,6 +16,7 @@ from asyncnet.streams.connection import Connection
 from tests.cancelling import cancelled_at_each_await
 from tests.clock import MS
 from tests.loops import on_both_loops
+from tests.peers import Authority
 from tests.streams.ends import PATIENCE, until
 
 Pair = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Connection, Connection]]]
@@ -423,3 +424,13 @@ async def test_who_answers_from_within_the_wake_up_keeps_the_order() -> None:
 async def test_a_limit_below_1_is_refused() -> None:
     with pytest.raises(UsageError):
         asyncnet.memory_pair(max_buffer_bytes=0)
+
+
+async def test_a_pair_in_memory_has_no_tls(authority: Authority) -> None:
+    client, server = asyncnet.memory_pair()
+    async with client, server:
+        for one, context in ((client, authority.client()), (server, authority.server)):
+            with pytest.raises(UsageError, match="in memory"):
+                await one.start_tls(context)
+        await client.write(b"as before")
+        assert await server.read() == b"as before"

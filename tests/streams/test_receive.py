@@ -25,7 +25,7 @@ from asyncnet.streams.connection import Connection
 from asyncnet.streams.protocol import StreamProtocol
 from tests.clock import MS
 from tests.loops import on_both_loops
-from tests.streams.ends import Hand, arrived, in_hand, joined
+from tests.streams.ends import PATIENCE, Hand, arrived, in_hand, joined, until
 
 Read = Callable[[Connection], Awaitable[object]]
 
@@ -727,3 +727,55 @@ async def test_a_unit_larger_than_the_buffer_still_comes(limit: int) -> None:
         memory = bytearray(5001)
         assert await connection.read_into(memory, min_bytes=5001) == 5001
         assert memory == data
+
+
+@on_both_loops
+async def test_memory_of_a_reader_is_filled_by_whichever_way_and_then_no_more() -> None:
+    """A transport that can is given another protocol while a read waits with much memory; ours again afterwards."""
+    async with joined() as (connection, end):
+        transport = connection._protocol.transport
+        assert transport
+        direct = hasattr(transport, "max_size")
+        memory = bytearray(100_000)
+        reading = asyncio.create_task(connection.read_into(memory, min_bytes=50_000))
+        await asyncio.sleep(0)
+        assert (transport.get_protocol() is connection._protocol) is not direct
+        await end.send(b"a" * 20_000)
+        await arrived(connection, 20_000)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert transport.get_protocol() is connection._protocol
+        memory[:] = bytes(len(memory))
+        await end.send(b"b" * 20_000)
+        assert await connection.read_exactly(40_000) == b"a" * 20_000 + b"b" * 20_000
+        assert not any(memory)
+        assert transport.get_protocol() is connection._protocol
+
+
+@on_both_loops
+async def test_the_end_while_memory_is_filled_gives_back_what_came() -> None:
+    async with joined() as (connection, end):
+        reading = asyncio.create_task(connection.read_exactly(50_000))
+        await end.send(b"a" * 20_000)
+        await arrived(connection, 20_000)
+        end.finish()
+        with pytest.raises(IncompleteRead) as caught:
+            await reading
+        assert caught.value.partial == b"a" * 20_000
+        await connection.write(b"still open")
+        assert await end.receive(10) == b"still open"
+
+
+@on_both_loops
+async def test_a_writer_gets_room_while_memory_is_filled() -> None:
+    """What the transport says of its buffer reaches us through the protocol of the moment."""
+    async with joined(small=True, write_timeout=PATIENCE) as (connection, end):
+        reading = asyncio.create_task(connection.read_exactly(50_000))
+        await asyncio.sleep(0)
+        writing = asyncio.create_task(connection.write(b"x" * 1_000_000))
+        await until(lambda: connection._protocol._paused)
+        assert len(await end.receive(1_000_000)) == 1_000_000
+        await writing
+        await end.send(b"y" * 50_000)
+        assert await reading == b"y" * 50_000

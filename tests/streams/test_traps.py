@@ -28,7 +28,7 @@ from asyncnet.errors import (
 from asyncnet.streams import connection as connection_module
 from asyncnet.streams import listener as listener_module
 from asyncnet.streams.connection import Connection
-from asyncnet.streams.protocol import READ_BYTES
+from asyncnet.streams.reading import READ_BYTES
 from tests.cancelling import cancelled_at_each_await
 from tests.clock import MS
 from tests.loops import on_both_loops
@@ -341,12 +341,18 @@ def _no_more_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_trap_15_reads_are_of_64_kib_into_memory_that_the_connections_share() -> None:
+async def test_trap_15_reads_are_of_64_kib_over_tls_of_a_record(authority: Authority) -> None:
     """gh-85451: recv() of 256 KiB maps and unmaps memory for every small message."""
-    async with joined() as (first, _), joined() as (second, _):
-        memory = first._protocol.get_buffer(-1)
-        assert len(memory) == READ_BYTES == 65_536
-        assert memory is second._protocol.get_buffer(-1)
+    async with joined() as (connection, _):
+        assert connection._protocol.transport.max_size == READ_BYTES == 65_536  # type: ignore[union-attr]
+    async with (
+        asyncnet.serve(asyncnet.echo, "tls://127.0.0.1:0", tls=authority.server) as server,
+        asyncnet.connect(str(server.endpoint), tls=authority.client()) as first,
+        asyncnet.connect(str(server.endpoint), tls=authority.client()) as second,
+    ):
+        layers = [one._protocol.transport._ssl_protocol for one in (first, second)]  # type: ignore[union-attr]
+        assert layers[0].max_size == 16_384
+        assert layers[0].get_buffer(-1) is layers[1].get_buffer(-1)
 
 
 @on_both_loops
@@ -462,7 +468,7 @@ async def test_trap_20_a_handler_that_nobody_else_knows_is_not_collected() -> No
 
 @on_both_loops
 async def test_trap_21_small_messages_are_not_held_back_and_dead_clients_are_noticed() -> None:
-    """NODELAY is on by chance, keepalive off: so a server ends silent clients by itself, unless told otherwise."""
+    """NODELAY is on by chance, keepalive off: we dial with both, and a server ends silent clients by itself."""
     options: list[int] = []
 
     async def handler(connection: Connection) -> None:

@@ -105,6 +105,103 @@ async def test_a_callback_can_be_taken_back() -> None:
     assert called == [wakeup]
 
 
+# Together with others.
+
+
+def ready_with_others(*callbacks: Callable[[], object]) -> None:
+    """Have the loop call them in one turn; `_ready` holds the later ones while the first is called."""
+    for callback in callbacks:
+        asyncio.get_running_loop().call_soon(callback)
+
+
+async def test_tasks_of_one_turn_go_on_together_after_its_callbacks_in_their_order() -> None:
+    pairs = [in_hand() for _ in range(3)]
+    order: list[str] = []
+
+    async def reading(number: int, connection: Connection) -> None:
+        assert await connection.read() == b"data"
+        order.append(f"task {number}")
+
+    tasks = [asyncio.create_task(reading(number, pair[0])) for number, pair in enumerate(pairs)]
+    await asyncio.sleep(0)
+
+    def feed(number: int) -> None:
+        order.append(f"bytes {number}")
+        pairs[number][1].feed(b"data")
+
+    ready_with_others(*(lambda number=number: feed(number) for number in (1, 0, 2)))  # type: ignore[misc]
+    await asyncio.gather(*tasks)
+    assert order == ["bytes 1", "bytes 0", "bytes 2", "task 1", "task 0", "task 2"]
+
+
+async def test_only_one_callback_of_the_loop_serves_all_of_them() -> None:
+    """Else it would be of no use: this holds `_ready` to its meaning on each version of Python."""
+    loop = asyncio.get_running_loop()
+    pairs = [in_hand() for _ in range(5)]
+    tasks = [await waiting(connection) for connection, _ in pairs]
+    found: list[int] = []
+    ready_with_others(*(lambda hand=hand: hand.feed(b"data") for _, hand in pairs))  # type: ignore[misc]
+    loop.call_soon(lambda: found.append(len(loop._ready)))  # type: ignore[attr-defined]
+    await asyncio.sleep(0)
+    assert found == [2]  # that one, and this task
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("late", ["cancel", "lose", "more"])
+async def test_what_comes_between_the_wake_up_and_the_task(late: str) -> None:
+    connection, hand = in_hand()
+    task = await waiting(connection)
+    acts: dict[str, Callable[[], object]] = {
+        "cancel": lambda: task.cancel("too late"),
+        "lose": lambda: connection._protocol.connection_lost(ConnectionResetError()),
+        "more": lambda: hand.feed(b"more"),
+    }
+    ready_with_others(lambda: hand.feed(b"data"), acts[late], lambda: None)
+    if late == "cancel":
+        with pytest.raises(asyncio.CancelledError, match="too late"):
+            await task
+        assert await connection.read() == b"data"
+    elif late == "lose":
+        assert await task == b"data"
+        with pytest.raises(asyncnet.DisconnectedError):
+            await connection.read()
+    else:
+        first = await task
+        assert first + await connection.read_exactly(8 - len(first)) == b"datamore"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_exit_in_one_of_them_leaves_the_others_for_the_loops_next_run(kind: type[BaseException]) -> None:
+    async def begin() -> list["asyncio.Task[bytes]"]:
+        pairs = [in_hand() for _ in range(3)]
+
+        async def reading(number: int, connection: Connection) -> bytes:
+            data = await connection.read()
+            if number == 1:
+                raise kind
+            return data
+
+        tasks = [asyncio.create_task(reading(number, pair[0])) for number, pair in enumerate(pairs)]
+        await asyncio.sleep(0)
+        ready_with_others(*(lambda hand=hand: hand.feed(b"data") for _, hand in pairs), lambda: None)  # type: ignore[misc]
+        return tasks
+
+    loop = asyncio.new_event_loop()
+    try:
+        tasks = loop.run_until_complete(begin())
+        with pytest.raises(kind):
+            loop.run_until_complete(asyncio.sleep(PATIENCE))
+        assert loop.run_until_complete(tasks[2]) == b"data"
+        assert tasks[0].result() == b"data"
+        with pytest.raises(kind):
+            tasks[1].result()
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
 # Cancelling.
 
 
