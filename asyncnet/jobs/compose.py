@@ -10,16 +10,19 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from asyncnet.errors import AllFailed, UsageError
-from asyncnet.jobs.job import Job
+from asyncnet.jobs.job import Job, digest
 
 if TYPE_CHECKING:
     from asyncnet.jobs.crew import Crew
     from asyncnet.jobs.worker import Worker
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -174,9 +177,12 @@ class AllOf(Job[list[T]]):
 
     __slots__ = ("_jobs",)
 
-    def __init__(self, jobs: Iterable[Job[T]], name: str) -> None:
-        super().__init__(name)
+    def __init__(self, jobs: Iterable[Job[T]], name: str, key: str | None = None) -> None:
+        super().__init__(name, None, key)
         self._jobs = jobs
+
+    def _identity(self) -> str:
+        return f"all_of #{digest(*(job.key for job in self._jobs))}" if isinstance(self._jobs, tuple) else self.name
 
     async def _execute(self, worker: Worker) -> list[T]:
         group = _All(worker.crew, iter(self._jobs))
@@ -188,10 +194,13 @@ class AllOf(Job[list[T]]):
 class _FirstOf(Job[T_co]):
     __slots__ = ("_after", "_jobs")
 
-    def __init__(self, jobs: tuple[Job[T_co], ...], after: float | None, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, jobs: tuple[Job[T_co], ...], after: float | None, name: str, key: str | None) -> None:
+        super().__init__(name, None, key)
         self._jobs = jobs
         self._after = after
+
+    def _identity(self) -> str:
+        return f"first_of #{digest(*(job.key for job in self._jobs))}"
 
     async def _execute(self, worker: Worker) -> T_co:
         group = _First(worker.crew, self._jobs, self._after)
@@ -205,7 +214,13 @@ class _FirstOf(Job[T_co]):
         raise AllFailed(errors=[error for error in group.errors if error is not None], operation="first_of")
 
 
-def all_of(*jobs: Job[T], name: str | None = None) -> Job[list[T]]:
+@overload
+def all_of(first: Job[A], second: Job[B], /, *, name: str | None = ...) -> Job[list[A | B]]: ...
+@overload
+def all_of(first: Job[A], second: Job[B], third: Job[C], /, *, name: str | None = ...) -> Job[list[A | B | C]]: ...
+@overload
+def all_of(*jobs: Job[T], name: str | None = ...) -> Job[list[T]]: ...
+def all_of(*jobs: Job[Any], name: str | None = None) -> Job[Any]:
     """Do all of them at once, as far as there are slots; the value is the list of theirs, in order.
 
     The first failure cancels the rest, and is the failure of the whole. Jobs that should not depend on each other
@@ -217,10 +232,18 @@ def all_of(*jobs: Job[T], name: str | None = None) -> Job[list[T]]:
     Raises:
         UsageError: one of them is not a job.
     """
-    return AllOf(_checked(jobs), name or _named(jobs))
+    return AllOf(_checked(jobs), name or _named(jobs), name)
 
 
-def first_of(*jobs: Job[T], after: float | None = None, name: str | None = None) -> Job[T]:
+@overload
+def first_of(first: Job[A], second: Job[B], /, *, after: float | None = ..., name: str | None = ...) -> Job[A | B]: ...
+@overload
+def first_of(
+    first: Job[A], second: Job[B], third: Job[C], /, *, after: float | None = ..., name: str | None = ...
+) -> Job[A | B | C]: ...
+@overload
+def first_of(*jobs: Job[T], after: float | None = ..., name: str | None = ...) -> Job[T]: ...
+def first_of(*jobs: Job[Any], after: float | None = None, name: str | None = None) -> Job[Any]:
     """Do them at once, as far as there are slots; the first to succeed is the value, and the rest are cancelled.
 
     If all fail, the error is one AllFailed, with theirs in order.
@@ -236,7 +259,7 @@ def first_of(*jobs: Job[T], after: float | None = None, name: str | None = None)
         raise UsageError("first_of needs at least one job")
     if after is not None and not after >= 0:
         raise UsageError(f"`after` is a number of seconds, at least 0: not {after}")
-    return _FirstOf(_checked(jobs), after, name or _named(jobs))
+    return _FirstOf(_checked(jobs), after, name or _named(jobs), name)
 
 
 def _checked(jobs: tuple[Job[T], ...]) -> tuple[Job[T], ...]:

@@ -13,14 +13,19 @@ import contextlib
 import contextvars
 import math
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from asyncnet.jobs.budget import Budget
 from asyncnet.jobs.compose import Group
+from asyncnet.jobs.gate import Gate
 from asyncnet.jobs.job import Job
-from asyncnet.jobs.limits import Host, Hosts
+from asyncnet.jobs.limits import Host, Hosts, Terms
+from asyncnet.jobs.rates import Rate
 from asyncnet.jobs.worker import Entry, Worker
 
 if TYPE_CHECKING:
+    from asyncnet.jobs.observer import Audience
     from asyncnet.jobs.source import Source
 
 
@@ -43,8 +48,8 @@ class Crew:
 
     Args:
         source: where the jobs come from, and where their ends are told.
-        limit: how many leaves may be at work at once.
-        per_host: how many of them at one host; None is no limit.
+        terms: how many leaves may be at work at once, and what holds for each host.
+        budget: what trying again may cost; None is no limit.
         max_parked: how many jobs may wait without a slot before no more are begun.
         timeout: seconds for the whole run; None is no limit.
         client: what the caller gave to fetch with, or None.
@@ -54,18 +59,18 @@ class Crew:
         self,
         source: Source,
         *,
-        limit: int,
-        per_host: int | None,
+        terms: Terms,
         max_parked: int,
         timeout: float | None,
+        budget: Budget | None = None,
         client: Any = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.source = source
-        self.limit = limit
+        self.limit = self.free = terms.limit
         self.client = client
         self.timeout = timeout
-        self.free = limit
+        self.budget = budget
         self.parked = 0
         self.full = False
         self.expired = False
@@ -76,7 +81,12 @@ class Crew:
         self.drawing: Worker | None = None
         self._max_parked = max_parked
         self._ready: deque[Turn | Entry] = deque()
-        self._hosts: Hosts[Turn | Entry] = Hosts(per_host)
+        self._hosts: Hosts[Turn | Entry] = Hosts(terms)
+        # Plain: nothing is to be counted or told but for jobs that have a host.
+        self.audience = source.audience
+        self.is_plain = source.audience is None and terms.rate == Rate()
+        self.gate = Gate(terms.rate, self.wake)
+        self.is_paced = self.gate.is_needed
         self._workers: set[Worker] = set()
         self._context = contextvars.copy_context()
         self._shared: dict[type[Any], Shared] = {}
@@ -120,6 +130,8 @@ class Crew:
 
     def take(self, worker: Worker) -> Entry | None:
         """Give `worker`, who holds a slot, the next job; None if there is none now, or its slot went to another."""
+        if self.is_paced and not self._may_begin():
+            return None
         while self._ready:
             waiting = self._ready.popleft()
             if isinstance(waiting, tuple):
@@ -139,10 +151,15 @@ class Crew:
             return None
         return self._taken_from(self.source, worker)
 
+    def _may_begin(self) -> bool:
+        return self.expired or self.gate.is_open()
+
     def _taken_from(self, group: Group, worker: Worker) -> Entry | None:
         while not self.full:
             job = group.next_job()
             if job is None:
+                if group is self.source and not group.exhausted:
+                    self.loop.call_soon(self.wake)  # it left many out, and lets others have the loop
                 self._withdraw(group)
                 self.settle(group, worker)
                 return None
@@ -154,7 +171,9 @@ class Crew:
     @property
     def may_draw(self) -> bool:
         """Whether a worker without work may wait for the source."""
-        return self.source.is_async and self.drawing is None and not self.source.exhausted and not self.full
+        if not self.source.is_async or self.drawing is not None or self.source.exhausted or self.full:
+            return False
+        return not self.is_paced or self._may_begin()
 
     async def draw(self, worker: Worker) -> Entry | None:
         """Wait for the next job of an async source, without a slot; None if there is none, or no slot for it yet."""
@@ -183,12 +202,12 @@ class Crew:
         """Give `job` its number and its place at its host; None if the host is full, and the job is set aside."""
         index = group.begun
         group.begun += 1
-        name = job._host
-        if name is None or self._hosts.per_host is None or self.expired:
+        name = job.host
+        if name is None or self.expired:
             return (group, index, job, None)
         place = self._hosts.enter(name)
         if place is None:
-            self._hosts.wait(name, (group, index, job, None))
+            self._set_timer(self._hosts.wait(name, (group, index, job, None)))
             self.park()
             return None
         return (group, index, job, place)
@@ -199,7 +218,7 @@ class Crew:
 
     def wake(self) -> None:
         """Put a free slot to use."""
-        if self.closing:
+        if self.closing or (self.is_paced and not self._may_begin()):
             return
         while self.free and self._ready and not isinstance(waiting := self._ready[0], tuple):
             self._ready.popleft()
@@ -227,19 +246,14 @@ class Crew:
 
     # Hosts, and who waits without a slot.
 
-    @property
-    def per_host(self) -> int | None:
-        """How many leaves may be at one host at once; None is no limit."""
-        return self._hosts.per_host
-
     def enter(self, name: str) -> Host[Any] | None:
-        """Take a place at a host for a leaf; None if it is full."""
+        """Take a place at a host for a leaf; None if it takes nobody now."""
         return self._hosts.enter(name)
 
     def wait_for_host(self, name: str) -> Turn:
-        """Stand in the queue of a full host; the turn's result is the place."""
+        """Stand in the queue of a host that took nobody; the turn's result is the place."""
         turn: Turn = self.loop.create_future()
-        self._hosts.wait(name, turn)
+        self._set_timer(self._hosts.wait(name, turn))
         return turn
 
     def wait_for_slot(self) -> Turn:
@@ -249,17 +263,35 @@ class Crew:
         return turn
 
     def leave(self, place: Host[Any]) -> None:
-        """Give a place at a host back, or on; what gets it is ready, and whoever calls this sees to its slot."""
-        while (waiting := self._hosts.leave(place)) is not None:
+        """Give a place at a host back; what enters in its stead is ready, and whoever calls this sees to its slot."""
+        self._hosts.leave(place)
+        if place.waiting:
+            self._admit(place)
+
+    def _admit(self, host: Host[Turn | Entry]) -> None:
+        """Let in who waits for a host, as far as it takes them."""
+        while (waiting := self._hosts.next_at(host)) is not None:
             if isinstance(waiting, tuple):
                 self.unpark()
                 group, index, job, _ = waiting
                 if not group.closed:
-                    self._ready.append((group, index, job, place))
-                    return
+                    self._ready.append((group, index, job, host))
+                    continue
             elif not waiting.done():
-                waiting.set_result(place)
-                return
+                waiting.set_result(host)
+                continue
+            self._hosts.leave(host)  # nobody wants it any more
+        self._set_timer(host)
+
+    def _set_timer(self, host: Host[Any]) -> None:
+        """See to it that those who wait for a host until a certain time are let in then."""
+        if host.waiting and host.timer is None and host.active < host.limit and not self.closing:
+            host.timer = self.loop.call_later(max(0.0, host.opens - perf_counter()), self._opens, host)
+
+    def _opens(self, host: Host[Any]) -> None:
+        host.timer = None
+        self._admit(host)
+        self.wake()
 
     def park(self) -> None:
         """One more waits without a slot."""
@@ -270,8 +302,9 @@ class Crew:
     def unpark(self) -> None:
         """One less waits without a slot."""
         self.parked -= 1
-        # By half: to fetch them one by one would be a worker started for each.
-        if self.full and self.parked <= self._max_parked // 2:
+        # Some at once, for to fetch them one by one would be a worker started for each; but few, for the rest may be
+        # one slow host's, and the others have nothing to do until there is room.
+        if self.full and self.parked <= self._max_parked - min(self.limit, (self._max_parked + 1) // 2):
             self.full = False
             self.wake()
 
@@ -309,20 +342,24 @@ class Crew:
         Cancelled, it goes on waiting, for what it waits for has been cancelled too.
         """
         self.closing = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.gate.close()
+        for timer in (self._timer, *(host.timer for host in self._hosts)):
+            if timer is not None:
+                timer.cancel()
+        self._timer = None
         for worker in self._workers:
             worker.cancel(2)
         tasks = [worker.task for worker in self._workers]
         async with contextlib.AsyncExitStack() as stack:
+            if self.audience is not None:
+                stack.push_async_callback(self._close, self.audience)
             for shared in self._shared.values():
                 stack.push_async_callback(self._close, shared)
             stack.push_async_callback(self.source.aclose)
             await _outlasted(tasks)
             self.idle.clear()  # another circle; either would keep all values until the collector comes
 
-    async def _close(self, shared: Shared) -> None:
+    async def _close(self, shared: Shared | Audience) -> None:
         task = self.loop.create_task(shared.aclose())
         await _outlasted([task])
         task.result()

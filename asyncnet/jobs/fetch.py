@@ -12,15 +12,17 @@ from asyncnet.credentials import Credentials, check_login
 from asyncnet.deadline import deadline
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import LimitError, UsageError, printable
-from asyncnet.jobs.job import Job, Leaf
+from asyncnet.jobs.job import Job, Leaf, digest
 from asyncnet.message import Message
 from asyncnet.proxy import Proxy
 from asyncnet.retry import Retry
 
 if TYPE_CHECKING:
+    from asyncnet.http.response import Response
     from asyncnet.http.session import Session as HttpSession
     from asyncnet.jobs.crew import Crew
     from asyncnet.jobs.worker import Worker
+    from asyncnet.streams.connection import Connection
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_MESSAGES = 1000
@@ -31,7 +33,11 @@ FETCHED = ("http", "imap", "pop3", "tcp")
 
 
 class Fetcher(Protocol):
-    """What fetches by a policy of its own: its TLS, proxy, limits and warm sessions in place of each job's."""
+    """What fetches by a policy of its own: its TLS, proxy, limits and warm sessions in place of each job's.
+
+    To take `post`, `send` and `exchange` jobs, too, it has `post(url, credentials, *, headers, form, json, body)`,
+    `send(message, url, credentials, *, sender, recipients)` and `connect(url)`, as asyncnet.Client has them.
+    """
 
     async def fetch(self, endpoint: Endpoint, credentials: Credentials | None = None, /) -> Any:
         """Give what is at `endpoint`."""
@@ -84,12 +90,14 @@ def fetch(
     endpoint = Endpoint.parse(url)
     if endpoint.protocol not in FETCHED:
         raise UsageError(f"nothing is fetched from {endpoint.scheme}://", endpoint=endpoint)
-    check_login(endpoint, credentials, allow_plaintext_login=allow_plaintext_login, proxied=proxy is not None)
-    if min(max_bytes, max_messages, max_total_bytes) < 0:
+    if credentials is not None or endpoint.username is not None:
+        check_login(endpoint, credentials, allow_plaintext_login=allow_plaintext_login, proxied=proxy is not None)
+    if max_bytes < 0 or max_messages < 0 or max_total_bytes < 0:
         raise UsageError("a limit is at least 0", endpoint=endpoint)
-    deadline(timeout, endpoint)  # refuses what is no number of seconds
+    if timeout is not None and not timeout >= 0:
+        deadline(timeout, endpoint)  # refuses what is no number of seconds
     job = _Fetch(
-        name or str(endpoint),
+        name,
         endpoint,
         credentials,
         timeout,
@@ -108,12 +116,21 @@ def shown(url: str | Endpoint) -> str:
     return f"{scheme}://***@{rest.rpartition('@')[2]}" if separator and "@" in rest else text
 
 
+def identity(
+    verb: str, endpoint: Endpoint, credentials: Credentials | None = None, *content: str | bytes | None
+) -> str:
+    """Make the key of a leaf: what it does, and where; query, user and content as a hash, if there are any."""
+    user = "" if credentials is None or credentials.username == endpoint.username else credentials.username
+    told = [endpoint.query, user, *(part for part in content if part is not None)]
+    return f"{verb} {endpoint.redacted} #{digest(*told)}" if any(told) else f"{verb} {endpoint}"
+
+
 class _Fetch(Leaf[Any]):
     __slots__ = ("_allow", "_credentials", "_endpoint", "_limits", "_proxy", "_timeout", "_tls")
 
     def __init__(
         self,
-        name: str,
+        name: str | None,
         endpoint: Endpoint,
         credentials: Credentials | None,
         timeout: float | None,
@@ -122,7 +139,10 @@ class _Fetch(Leaf[Any]):
         allow_plaintext_login: bool,
         limits: tuple[int, int, int],
     ) -> None:
-        super().__init__(name, endpoint.host or endpoint.path)
+        # Not by super(): in a run of a million URLs each is made into one of these.
+        self._key = name
+        self.name = name or str(endpoint)
+        self.host = endpoint.host or endpoint.path
         self._endpoint = endpoint
         self._credentials = credentials
         self._timeout = timeout
@@ -135,32 +155,41 @@ class _Fetch(Leaf[Any]):
     def _shown(self) -> str:
         return self._endpoint.redacted
 
-    async def _perform(self, worker: Worker) -> Any:
+    def _identity(self) -> str:
+        return identity("GET" if self._endpoint.protocol == "http" else "FETCH", self._endpoint, self._credentials)
+
+    def _perform(self, worker: Worker) -> Awaitable[Any]:
         client = worker.crew.client
-        protocol = self._endpoint.protocol
         if client is not None and hasattr(client, "fetch"):
-            value = await self._by_client(client)
-        elif protocol == "http":
-            value = await self._page(client or worker.crew.shared(_Sessions).get(self._tls, self._proxy, self._allow))
-        elif protocol == "tcp":
-            return await self._bytes()
-        else:
-            return await self._messages(protocol)
-        if protocol == "http":
+            return self._by_client(worker, client)
+        if self._endpoint.protocol == "http":
+            return self._page(worker, client or worker.crew.shared(Sessions).get(self._tls, self._proxy, self._allow))
+        return self._other(worker)
+
+    async def _by_client(self, worker: Worker, client: Fetcher) -> Any:
+        async with deadline(self._timeout, self._endpoint, "fetch"):
+            value = await client.fetch(self._endpoint, self._credentials)
+        worker.received += _weight(value)
+        if self._endpoint.protocol == "http":
             value.raise_for_status()
         return value
 
-    async def _by_client(self, client: Fetcher) -> Any:
-        async with deadline(self._timeout, self._endpoint, "fetch"):
-            return await client.fetch(self._endpoint, self._credentials)
-
-    async def _page(self, session: HttpSession) -> Any:
-        return await session.get(
+    async def _page(self, worker: Worker, session: HttpSession) -> Response:
+        value = await session.request(
+            "GET",
             self._endpoint,
             self._credentials,
             max_bytes=self._limits[0],
             timeout=math.inf if self._timeout is None else self._timeout,
         )
+        worker.received += len(value.body)
+        return value.raise_for_status()
+
+    async def _other(self, worker: Worker) -> Any:
+        protocol = self._endpoint.protocol
+        value = await (self._bytes() if protocol == "tcp" else self._messages(protocol))
+        worker.received += _weight(value)
+        return value
 
     async def _messages(self, protocol: str) -> list[Message]:
         fetch_mail: Callable[..., Awaitable[list[Message]]]
@@ -182,20 +211,37 @@ class _Fetch(Leaf[Any]):
     async def _bytes(self) -> bytes:
         from asyncnet.streams.connect import connect
 
-        received = bytearray()
-        most = self._limits[0]
         # Closed after the deadline, and in bounded time: what has come is not given up for a goodbye.
         async with contextlib.AsyncExitStack() as stack, deadline(self._timeout, self._endpoint, "fetch"):
             opening = connect(self._endpoint, tls=self._tls, timeout=None, proxy=self._proxy)
             connection = await stack.enter_async_context(opening)
-            while chunk := await connection.read():
-                received += chunk
-                if len(received) > most:
-                    raise LimitError(f"more than {most} bytes", limit=most, endpoint=self._endpoint, operation="fetch")
-        return bytes(received)
+            return await read_to_end(connection, self._limits[0], self._endpoint, "fetch")
 
 
-class _Sessions:
+def _weight(value: object) -> int:
+    """Count the bytes of what was fetched; a client may have given anything."""
+    if isinstance(value, list):
+        return sum(len(message.raw) for message in value if isinstance(message, Message))
+    body = getattr(value, "body", value)
+    return len(body) if isinstance(body, bytes) else 0
+
+
+async def read_to_end(connection: Connection, most: int, endpoint: Endpoint, operation: str) -> bytes:
+    """Give what a peer sends until it ends.
+
+    Raises:
+        LimitError: that is more than `most` bytes.
+        DisconnectedError: the connection broke.
+    """
+    received = bytearray()
+    while chunk := await connection.read():
+        received += chunk
+        if len(received) > most:
+            raise LimitError(f"more than {most} bytes", limit=most, endpoint=endpoint, operation=operation)
+    return bytes(received)
+
+
+class Sessions:
     """The http sessions of one run: one, unless its jobs differ in TLS, proxy or what they allow."""
 
     def __init__(self, crew: Crew) -> None:

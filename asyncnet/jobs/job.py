@@ -7,12 +7,13 @@ waits, for its parts or for another attempt, holds none.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, overload
 
 from asyncnet.deadline import deadline
-from asyncnet.errors import UsageError
+from asyncnet.errors import DeadlineError, UsageError
 from asyncnet.retry import Retry
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Outcome(Generic[T_co]):
         error: what it failed with; None if it did not.
         attempts: how often it was tried; 0 if the run's timeout passed before it began.
         seconds: from its beginning to its end, waiting between attempts included.
+        received_bytes: of the bodies and messages that came; of a `call`, none are counted.
+        sent_bytes: of those that went.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Outcome(Generic[T_co]):
     error: Exception | None = None
     attempts: int = 1
     seconds: float = 0.0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
     @property
     def ok(self) -> bool:
@@ -60,16 +65,33 @@ class Job(Generic[T_co]):
 
     Attributes:
         name: what outcomes call it.
+        host: where its first leaf goes, or None: a run sets a job aside while that host is busy.
     """
 
-    __slots__ = ("_host", "name")
+    __slots__ = ("_key", "host", "name")
 
-    def __init__(self, name: str, host: str | None = None) -> None:
+    def __init__(self, name: str, host: str | None = None, key: str | None = None) -> None:
         self.name = name
-        # The host of the first leaf, where that is known beforehand: a run sets a job aside while its host is busy.
-        self._host = host
+        self.host = host
+        self._key = key  # the name, where the caller gave one
 
-    async def _execute(self, worker: Worker) -> T_co:
+    @property
+    def key(self) -> str:
+        """What it is known by from one run to the next: the name that it was given, else what it does and to what.
+
+        For what has a URL that is the method and the URL, its query and a body as hashes: no secret is in it. A
+        combination has the key of its first part, `all_of` and `first_of` one of all their keys.
+
+        Raises:
+            UsageError: a `call` without a name, with arguments that are no numbers, texts or bytes.
+        """
+        return self._key if self._key is not None else self._identity()
+
+    def _identity(self) -> str:
+        """Make a key of what it does."""
+        raise NotImplementedError
+
+    def _execute(self, worker: Worker) -> Coroutine[Any, Any, T_co]:
         """Do it, as `worker`, who sees to slots and hosts."""
         raise NotImplementedError
 
@@ -123,27 +145,33 @@ class Leaf(Job[T_co]):
         """Give the work to await; slot and place are held by then."""
         raise NotImplementedError
 
-    async def _execute(self, worker: Worker) -> T_co:
-        await worker.enter(self._host)
-        try:
-            return await self._perform(worker)
-        finally:
-            worker.leave()
+    def _execute(self, worker: Worker) -> Coroutine[Any, Any, T_co]:  # no coroutine of its own: one is enough
+        return worker.perform(self)
 
 
 class _Call(Leaf[T]):
     __slots__ = ("_arguments", "_function")
 
     def __init__(
-        self, function: Callable[..., Awaitable[T]], arguments: tuple[Any, ...], name: str, host: str | None
+        self, function: Callable[..., Awaitable[T]], arguments: tuple[Any, ...], name: str | None, host: str | None
     ) -> None:
-        self.name = name  # not by super(): a call is made for each job, and is measured in tenths of a microsecond
-        self._host = host
+        # Not by super(): a call is made for each job, and is measured in tenths of a microsecond.
+        self._key = name
+        self.name = name or getattr(function, "__name__", None) or repr(function)
+        self.host = host
         self._function = function
         self._arguments = arguments
 
     def _perform(self, worker: Worker) -> Awaitable[T]:
         return self._function(*self._arguments)
+
+    def _identity(self) -> str:
+        for argument in self._arguments:
+            if not isinstance(argument, str | bytes | int | float | None):
+                kind = type(argument).__name__
+                raise UsageError(f"a call of {self.name} with a {kind} is known again by nothing; give it a `name`")
+        module = getattr(self._function, "__module__", "")
+        return f"{module}.{getattr(self._function, '__qualname__', self.name)} #{digest(repr(self._arguments))}"
 
 
 def call(
@@ -157,20 +185,33 @@ def call(
 
     It may be called more than once where the job is retried or run again.
     """
-    return _Call(function, arguments, name or getattr(function, "__name__", None) or repr(function), host)
+    return _Call(function, arguments, name, host)
+
+
+def digest(*parts: str | bytes) -> str:
+    """Give a hash of texts and bytes that tells them apart, in 32 characters."""
+    made = blake2b(digest_size=16)
+    for part in parts:
+        raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        made.update(b"%d:" % len(raw))
+        made.update(raw)
+    return made.hexdigest()
 
 
 class _Then(Job[T_co]):
     __slots__ = ("_first", "_function")
 
     def __init__(self, first: Job[Any], function: Callable[[Any], Job[Any] | Iterable[Job[Any]]]) -> None:
-        super().__init__(first.name, first._host)
+        super().__init__(first.name, first.host, first._key)
         self._first = first
         self._function = function
 
     @property
     def _shown(self) -> str:
         return self._first._shown
+
+    def _identity(self) -> str:
+        return self._first.key
 
     async def _execute(self, worker: Worker) -> T_co:
         # A stack of our own: ten thousand pages, each `.then` the next, would be ten thousand frames of Python's.
@@ -201,13 +242,16 @@ class _OrElse(Job[T_co]):
     __slots__ = ("_first", "_other")
 
     def __init__(self, first: Job[Any], other: Job[Any] | Callable[[Exception], Job[Any]]) -> None:
-        super().__init__(first.name, first._host)
+        super().__init__(first.name, first.host, first._key)
         self._first = first
         self._other = other
 
     @property
     def _shown(self) -> str:
         return self._first._shown
+
+    def _identity(self) -> str:
+        return self._first.key
 
     async def _execute(self, worker: Worker) -> T_co:
         try:
@@ -223,7 +267,7 @@ class _Timed(Job[T_co]):
     __slots__ = ("_inner", "_seconds")
 
     def __init__(self, inner: Job[T_co], seconds: float) -> None:
-        super().__init__(inner.name, inner._host)
+        super().__init__(inner.name, inner.host, inner._key)
         deadline(seconds)  # refuses what is no number of seconds
         self._inner = inner
         self._seconds = seconds
@@ -232,16 +276,25 @@ class _Timed(Job[T_co]):
     def _shown(self) -> str:
         return self._inner._shown
 
+    def _identity(self) -> str:
+        return self._inner.key
+
     async def _execute(self, worker: Worker) -> T_co:
-        async with deadline(self._seconds, operation=self._shown):
-            return await self._inner._execute(worker)
+        limit = deadline(self._seconds)
+        try:
+            with limit:
+                return await self._inner._execute(worker)
+        except DeadlineError as error:
+            if limit.expired and error.operation is None:
+                error.operation = self._shown  # to make its text for each job would cost more than the deadline
+            raise
 
 
 class _Retried(Job[T_co]):
     __slots__ = ("_inner", "_retry")
 
     def __init__(self, inner: Job[T_co], retry: Retry) -> None:
-        super().__init__(inner.name, inner._host)
+        super().__init__(inner.name, inner.host, inner._key)
         self._inner = inner
         self._retry = retry
 
@@ -249,15 +302,23 @@ class _Retried(Job[T_co]):
     def _shown(self) -> str:
         return self._inner._shown
 
+    def _identity(self) -> str:
+        return self._inner.key
+
     async def _execute(self, worker: Worker) -> T_co:
         attempt = 1
+        if worker.crew.budget is not None:
+            worker.crew.budget.earn(self.host)
         while True:
             try:
                 return await self._inner._execute(worker)
             except Exception as error:
                 delay = self._retry.delay(error, attempt)
-                if delay is None:
+                if delay is None or not worker.may_retry(self.host):
                     raise
-            await worker.pause(delay)
+                failure = error
+            try:
+                await worker.pause(failure, delay)
+            finally:
+                del failure  # this frame is in its traceback: a circle otherwise
             attempt += 1
-            worker.attempts += 1

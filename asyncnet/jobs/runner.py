@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asyncnet.deadline import deadline
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import UsageError
+from asyncnet.jobs.adaptive import Adaptive
+from asyncnet.jobs.breaker import Breaker
+from asyncnet.jobs.budget import Budget
 from asyncnet.jobs.crew import Crew
 from asyncnet.jobs.job import Job, Outcome
+from asyncnet.jobs.limits import Terms
+from asyncnet.jobs.observer import Observer
+from asyncnet.jobs.rates import Rate
 from asyncnet.jobs.source import Items, Source
 
 if TYPE_CHECKING:
+    from asyncnet.jobs.cluster import Cluster
     from asyncnet.jobs.fetch import Client
+    from asyncnet.jobs.fleet import Fleet
 
 T = TypeVar("T")
 
@@ -31,8 +39,8 @@ class _Listed(Source):
 
     __slots__ = ("outcomes",)
 
-    def __init__(self, items: Items) -> None:
-        super().__init__(items)
+    def __init__(self, items: Items, observers: Sequence[Observer]) -> None:
+        super().__init__(items, observers)
         self.over = asyncio.get_running_loop().create_future()
         self.outcomes: list[Any] = []
 
@@ -48,8 +56,8 @@ class _Streamed(Source):
 
     __slots__ = ("_blocked", "_outcomes", "_size")
 
-    def __init__(self, items: Items, size: int) -> None:
-        super().__init__(items)
+    def __init__(self, items: Items, size: int, observers: Sequence[Observer]) -> None:
+        super().__init__(items, observers)
         self._size = size
         self._outcomes: deque[Outcome[Any]] = deque()
         self._blocked: deque[asyncio.Future[None]] = deque()
@@ -104,29 +112,44 @@ async def run(
     source: Iterable[Job[T]] | AsyncIterable[Job[T]],
     *,
     limit: int = ...,
-    per_host: int | None = ...,
+    per_host: int | Adaptive | None = ...,
+    rate: float | Rate | None = ...,
     timeout: float | None = ...,
     client: Client | None = ...,
     max_parked: int = ...,
+    retry_budget: float | None = ...,
+    breaker: Breaker | None = ...,
+    observers: Sequence[Observer] = ...,
+    cluster: Cluster | str | bool | None = ...,
 ) -> list[Outcome[T]]: ...
 @overload
 async def run(
     source: Mixed,
     *,
     limit: int = ...,
-    per_host: int | None = ...,
+    per_host: int | Adaptive | None = ...,
+    rate: float | Rate | None = ...,
     timeout: float | None = ...,
     client: Client | None = ...,
     max_parked: int = ...,
+    retry_budget: float | None = ...,
+    breaker: Breaker | None = ...,
+    observers: Sequence[Observer] = ...,
+    cluster: Cluster | str | bool | None = ...,
 ) -> list[Outcome[Any]]: ...
 async def run(
     source: Items,
     *,
     limit: int = 64,
-    per_host: int | None = 8,
+    per_host: int | Adaptive | None = 8,
+    rate: float | Rate | None = None,
     timeout: float | None = None,
     client: Client | None = None,
     max_parked: int = MAX_PARKED,
+    retry_budget: float | None = None,
+    breaker: Breaker | None = None,
+    observers: Sequence[Observer] = (),
+    cluster: Cluster | str | bool | None = None,
 ) -> list[Outcome[Any]]:
     """Run jobs concurrently; give the outcome of each, in the order of the source.
 
@@ -137,24 +160,43 @@ async def run(
             the next one when there is a slot for it. A generator is closed when the run ends. An item that is no job
             and no good URL is a failed outcome of its own.
         limit: how many leaves may be at work at once.
-        per_host: how many of them at one host, whatever protocol; None is no limit. Jobs for a busy host are set
-            aside, so that the others go on.
+        per_host: how many of them at one host, whatever protocol; None is no limit, and Adaptive finds the number.
+            Jobs for a busy host are set aside, so that the others go on.
+        rate: how many may begin a second, at all hosts together; a Rate for hosts, and for bytes.
         timeout: seconds for the whole run. Jobs that have not ended by then, the rest of a list included, end with a
             DeadlineError; of an iterable without a length, no more is taken.
         client: what fetches, by a policy of its own; None fetches by the policy of each job.
-        max_parked: how many jobs may be set aside, for busy hosts and between attempts.
+        max_parked: how many jobs may be set aside, for busy hosts and between attempts. As long as so many are, no
+            more are taken from the source.
+        retry_budget: how many retries each job that may be retried is worth at its host, such as 0.2, beyond 10 that a
+            host always has; None is what the jobs say.
+        breaker: when to leave a failing host alone; None is never.
+        observers: who is told what becomes of each job. What one raises ends the run, and is raised.
+        cluster: do it on many machines (extra `cluster`): the address of a Dask scheduler (`tls://host:8786`), True
+            for processes on this one, or a Cluster. Limits and rates are shared out among the workers, each of which
+            has the hosts of its own, so those for a host hold. A job of which a part cannot travel (a TLS context, a
+            lambda) has failed.
 
     Raises:
-        UsageError: the source cannot be iterated, is one job or one URL, or a limit is below 1.
+        UsageError: the source cannot be iterated, is one job or one URL, or a limit is out of range.
         Exception: what the source raised; the jobs begun by then have ended, and their outcomes are lost (with
             `as_completed` they come first).
+
+    A host that refuses for now (HTTP 429 and 503, SMTP 4xx, IMAP `[LIMIT]`, `[UNAVAILABLE]` and their like, POP3
+    `[SYS/TEMP]`, `[IN-USE]`) is left alone as a whole for as long as it asks, and then gets no more a second than it
+    was seen to grant; jobs with a Retry go there again, the others have failed.
 
     Cancelled, it cancels every job and returns when all of them are gone. Jobs run in the context (`contextvars`) in
     which this was called; what one sets there, another may see.
     """
-    _check(limit, per_host, timeout, max_parked)
-    listed = _Listed(source)
-    crew = Crew(listed, limit=limit, per_host=per_host, max_parked=max_parked, timeout=timeout, client=client)
+    terms = _terms(limit, per_host, rate, breaker)
+    _check(max_parked, timeout)
+    budget = None if retry_budget is None else Budget(retry_budget)
+    listed = _Listed(source, observers)
+    if cluster is not None:
+        crew: Crew | Fleet = _fleet(listed, cluster, terms, max_parked, timeout, retry_budget, client)
+    else:
+        crew = Crew(listed, terms=terms, max_parked=max_parked, timeout=timeout, budget=budget, client=client)
     try:
         crew.wake()
         assert listed.over is not None
@@ -170,29 +212,44 @@ def as_completed(
     source: Iterable[Job[T]] | AsyncIterable[Job[T]],
     *,
     limit: int = ...,
-    per_host: int | None = ...,
+    per_host: int | Adaptive | None = ...,
+    rate: float | Rate | None = ...,
     timeout: float | None = ...,
     client: Client | None = ...,
     max_parked: int = ...,
+    retry_budget: float | None = ...,
+    breaker: Breaker | None = ...,
+    observers: Sequence[Observer] = ...,
+    cluster: Cluster | str | bool | None = ...,
 ) -> AsyncGenerator[Outcome[T], None]: ...
 @overload
 def as_completed(
     source: Mixed,
     *,
     limit: int = ...,
-    per_host: int | None = ...,
+    per_host: int | Adaptive | None = ...,
+    rate: float | Rate | None = ...,
     timeout: float | None = ...,
     client: Client | None = ...,
     max_parked: int = ...,
+    retry_budget: float | None = ...,
+    breaker: Breaker | None = ...,
+    observers: Sequence[Observer] = ...,
+    cluster: Cluster | str | bool | None = ...,
 ) -> AsyncGenerator[Outcome[Any], None]: ...
 def as_completed(
     source: Items,
     *,
     limit: int = 64,
-    per_host: int | None = 8,
+    per_host: int | Adaptive | None = 8,
+    rate: float | Rate | None = None,
     timeout: float | None = None,
     client: Client | None = None,
     max_parked: int = MAX_PARKED,
+    retry_budget: float | None = None,
+    breaker: Breaker | None = None,
+    observers: Sequence[Observer] = (),
+    cluster: Cluster | str | bool | None = None,
 ) -> AsyncGenerator[Outcome[Any], None]:
     """Run jobs concurrently; give their outcomes as they come, with flat memory however long the source.
 
@@ -203,21 +260,21 @@ def as_completed(
     Closing the iterator early cancels every job and leaves nothing behind. Who leaves the loop before its end closes
     it: `async with contextlib.aclosing(jobs.as_completed(...)) as outcomes`; otherwise that waits for the collector.
     """
-    _check(limit, per_host, timeout, max_parked)
-    streamed = _Streamed(source, limit)
-    return _outcomes(streamed, limit=limit, per_host=per_host, max_parked=max_parked, timeout=timeout, client=client)
+    terms = _terms(limit, per_host, rate, breaker)
+    _check(max_parked, timeout)
+    budget = None if retry_budget is None else Budget(retry_budget)
+    streamed = _Streamed(source, limit, observers)
+
+    def crew() -> Crew | Fleet:
+        if cluster is not None:
+            return _fleet(streamed, cluster, terms, max_parked, timeout, retry_budget, client)
+        return Crew(streamed, terms=terms, max_parked=max_parked, timeout=timeout, budget=budget, client=client)
+
+    return _outcomes(streamed, crew)
 
 
-async def _outcomes(
-    streamed: _Streamed,
-    *,
-    limit: int,
-    per_host: int | None,
-    max_parked: int,
-    timeout: float | None,
-    client: Client | None,
-) -> AsyncGenerator[Outcome[Any], None]:
-    crew = Crew(streamed, limit=limit, per_host=per_host, max_parked=max_parked, timeout=timeout, client=client)
+async def _outcomes(streamed: _Streamed, gathered: Callable[[], Crew | Fleet]) -> AsyncGenerator[Outcome[Any], None]:
+    crew = gathered()
     try:
         crew.wake()
         while await streamed.wait():
@@ -228,7 +285,29 @@ async def _outcomes(
     streamed.raise_error()
 
 
-def _check(limit: int, per_host: int | None, timeout: float | None, max_parked: int) -> None:
-    if limit < 1 or (per_host is not None and per_host < 1) or max_parked < 1:
-        raise UsageError(f"limits begin with 1: not limit={limit}, per_host={per_host}, max_parked={max_parked}")
+def _fleet(
+    source: Source,
+    cluster: Cluster | str | bool,
+    terms: Terms,
+    max_parked: int,
+    timeout: float | None,
+    retry_budget: float | None,
+    client: Client | None,
+) -> Fleet:
+    from asyncnet.jobs.fleet import Fleet  # which a run on this machine needs not
+
+    if client is not None:
+        raise UsageError("a client does not travel to other machines: name one that is made there (Cluster.client)")
+    return Fleet(source, cluster, terms, max_parked=max_parked, timeout=timeout, retry_budget=retry_budget)
+
+
+def _terms(limit: int, per_host: int | Adaptive | None, rate: float | Rate | None, breaker: Breaker | None) -> Terms:
+    if limit < 1 or (isinstance(per_host, int) and per_host < 1):
+        raise UsageError(f"limits begin with 1: not limit={limit}, per_host={per_host}")
+    return Terms(per_host, limit, rate if isinstance(rate, Rate) else Rate(rate), breaker)
+
+
+def _check(max_parked: int, timeout: float | None) -> None:
+    if max_parked < 1:
+        raise UsageError(f"limits begin with 1: not max_parked={max_parked}")
     deadline(timeout)  # refuses what is no number of seconds

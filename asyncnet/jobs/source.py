@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import InvalidEndpoint, NetError, UsageError
 from asyncnet.jobs.compose import Group
+from asyncnet.jobs.fetch import fetch, shown
 from asyncnet.jobs.job import Job, Outcome
+from asyncnet.jobs.observer import Audience, Observer
 
 if TYPE_CHECKING:
     from asyncnet.jobs.worker import Worker
 
+_LEFT_OUT = 256
+"""So many jobs in a row may be left out before others have the loop."""
+
 Items = Iterable[Any] | AsyncIterable[Any]
+
+_URLS = (str, Endpoint)
 
 
 class Source(Group):
@@ -23,16 +31,20 @@ class Source(Group):
     Args:
         items: an iterable or async iterable of Job, URL or Endpoint.
 
+        observers: who is told of each job.
+
     Attributes:
         error: what the iterable raised, or None.
+        broken: what broke the run off, or None.
+        audience: who is told; None if nobody is.
 
     Raises:
         UsageError: `items` is neither, or is one job or one URL.
     """
 
-    __slots__ = ("_asynchronous", "_drains", "_items", "_iterator", "broken", "error")
+    __slots__ = ("_asynchronous", "_drains", "_items", "_iterator", "audience", "broken", "error")
 
-    def __init__(self, items: Items) -> None:
+    def __init__(self, items: Items, observers: Sequence[Observer] = ()) -> None:
         super().__init__()
         if isinstance(items, str | bytes | Endpoint | Job):
             raise UsageError(f"a run takes several jobs or URLs; put this {type(items).__name__} into a list")
@@ -45,6 +57,7 @@ class Source(Group):
         self._drains = isinstance(items, Sized) and self._asynchronous is None
         self.error: Exception | None = None
         self.broken: BaseException | None = None
+        self.audience = Audience(observers, self.break_off) if observers else None
 
     @property
     def is_async(self) -> bool:
@@ -56,33 +69,54 @@ class Source(Group):
         return not self.exhausted and drawing is None
 
     def next_job(self) -> Job[Any] | None:
-        """Give the next job; None at the end, which is also where the iterable raises."""
-        if self.exhausted:
-            return None
-        try:
-            item = next(self._iterator)
-        except StopIteration:
-            self.exhausted = True
-            return None
-        except Exception as error:
-            self.exhausted = True
-            self.error = error
-            return None
-        return item if isinstance(item, Job) else job_for(item)
+        """Give the next job; None at the end, which is also where the iterable raises, and after many left out."""
+        left_out = 0
+        while not self.exhausted and left_out < _LEFT_OUT:
+            try:
+                item = next(self._iterator)
+            except StopIteration:
+                self.exhausted = True
+                return None
+            except Exception as error:
+                self.exhausted = True
+                self.error = error
+                return None
+            job = item if isinstance(item, Job) else job_for(item)
+            if self.audience is None or self._is_wanted(job):
+                return job
+            left_out += 1
+        return None
 
     async def draw(self) -> Job[Any] | None:
-        """As `next_job`, of an async iterable."""
+        """As `next_job`, of an async iterable; None at the end alone."""
         assert self._asynchronous is not None
+        left_out = 0
+        while not self.exhausted:
+            try:
+                item = await anext(self._asynchronous)
+            except StopAsyncIteration:
+                self.exhausted = True
+                return None
+            except Exception as error:
+                self.exhausted = True
+                self.error = error
+                return None
+            job = item if isinstance(item, Job) else job_for(item)
+            if self.audience is None or self._is_wanted(job):
+                return job
+            left_out += 1
+            if left_out % _LEFT_OUT == 0:
+                await asyncio.sleep(0)
+        return None
+
+    def _is_wanted(self, job: Job[Any]) -> bool:
+        assert self.audience is not None
         try:
-            item = await anext(self._asynchronous)
-        except StopAsyncIteration:
-            self.exhausted = True
-            return None
+            return self.audience.asked(job)
         except Exception as error:
             self.exhausted = True
-            self.error = error
-            return None
-        return item if isinstance(item, Job) else job_for(item)
+            self.break_off(error)
+            return False
 
     def expire(self) -> None:
         """Take no more from an iterable that might never end."""
@@ -98,11 +132,19 @@ class Source(Group):
 
     def succeeded(self, worker: Worker, index: int, job: Job[Any], value: Any) -> None:
         """Make an outcome of it."""
-        self.told(index, Outcome(job.name, value, None, worker.attempts, worker.ended - worker.began))
+        seconds = worker.ended - worker.began
+        outcome = Outcome(job.name, value, None, worker.attempts, seconds, worker.received, worker.sent)
+        if self.audience is not None:
+            self.audience.ended(job, outcome)
+        self.told(index, outcome)
 
     def failed(self, worker: Worker, index: int, job: Job[Any], error: Exception) -> None:
         """Make an outcome of it."""
-        self.told(index, Outcome(job.name, None, error, worker.attempts, worker.ended - worker.began))
+        seconds = worker.ended - worker.began
+        outcome: Outcome[Any] = Outcome(job.name, None, error, worker.attempts, seconds, worker.received, worker.sent)
+        if self.audience is not None:
+            self.audience.ended(job, outcome)
+        self.told(index, outcome)
 
     @abstractmethod
     def told(self, index: int, outcome: Outcome[Any]) -> None:
@@ -130,7 +172,7 @@ class Bad(Job[Any]):
     __slots__ = ("_error",)
 
     def __init__(self, name: str, error: NetError) -> None:
-        super().__init__(name)
+        super().__init__(name, None, name)  # it is known by its name, as it is
         self._error = error
 
     async def _execute(self, worker: Worker) -> Any:
@@ -139,9 +181,7 @@ class Bad(Job[Any]):
 
 def job_for(item: object) -> Job[Any]:
     """Make a job of an item of a source; of a bad one, a job that fails."""
-    from asyncnet.jobs.fetch import fetch, shown  # it knows the protocols, and a run of other jobs needs none
-
-    if not isinstance(item, str | Endpoint):
+    if not isinstance(item, _URLS):
         return Bad(type(item).__name__, UsageError(f"neither a job nor a URL: {type(item).__name__}"))
     try:
         return fetch(item)

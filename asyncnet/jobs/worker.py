@@ -31,13 +31,19 @@ class Worker:
         wake: while it is idle, what starts it again.
         place: the place at a host that its leaf holds.
         group: of which its job is a part; None between jobs.
+        top: the job of the source that its job is, or is a part of; kept where somebody observes the run.
         doom: how its job was cancelled: not at all (0), alone (1), or with the whole run (2).
         attempts: how often that job was tried.
+        received: how many bytes it received, as far as its leaves tell.
+        sent: how many it sent.
         began: when that job began, by `perf_counter`.
         ended: when it ended.
     """
 
-    __slots__ = ("attempts", "began", "crew", "doom", "ended", "group", "place", "slot", "task", "wake")
+    __slots__ = (
+        "attempts", "began", "crew", "doom", "ended", "group", "place", "received", "sent", "slot", "task", "top",
+        "wake",
+    )  # fmt: skip
 
     task: asyncio.Task[None]
     wake: asyncio.Future[None]
@@ -47,8 +53,10 @@ class Worker:
         self.slot = True
         self.place: Host[Any] | None = None
         self.group: Group | None = None
+        self.top: Job[Any] | None = None
         self.doom = 0
         self.attempts = 1
+        self.received = self.sent = 0
         self.began = self.ended = 0.0
 
     async def work(self) -> None:
@@ -76,16 +84,20 @@ class Worker:
     async def _do(self, group: Group, index: int, job: Job[Any], place: Host[Any] | None) -> None:
         failure: Exception | None = None
         value = None
+        crew = self.crew
         self.group, self.place, self.attempts = group, place, 1
+        self.received = self.sent = 0
         group.running += 1
         self.began = perf_counter()
         try:
-            if self.crew.expired:
+            if crew.expired:
                 self.attempts = 0
                 failure = self._too_late()
-            elif isinstance(job, Leaf):
+            elif crew.is_plain and place is None and isinstance(job, Leaf):
                 value = await job._perform(self)
             else:
+                if crew.audience is not None:
+                    self._announce(group, job)
                 value = await job._execute(self)
         except Exception as error:
             failure = error
@@ -100,8 +112,19 @@ class Worker:
             else:
                 group.failed(self, index, job, failure)
         failure = None  # this frame is in its traceback: a circle otherwise
+        if group.parent is not None and (self.received or self.sent):
+            group.parent.received += self.received
+            group.parent.sent += self.sent
         if group.exhausted or group.closed:
-            self.crew.settle(group, self)
+            crew.settle(group, self)
+
+    def _announce(self, group: Group, job: Job[Any]) -> None:
+        if group.parent is not None:
+            self.top = group.parent.top
+            return
+        self.top = job
+        assert self.crew.audience is not None
+        self.crew.audience.began(job, 1)
 
     def _finish(self, group: Group) -> None:
         self.group = None
@@ -157,13 +180,42 @@ class Worker:
 
     # What jobs use.
 
-    async def enter(self, host: str | None) -> None:
+    async def perform(self, leaf: Leaf[Any]) -> Any:
+        """Do a leaf, when there is a slot for it, and a place at its host."""
+        crew = self.crew
+        if not self.slot or (self.place is None and leaf.host is not None):
+            await self._enter(leaf.host)
+        if crew.is_paced and (wait := crew.gate.pay()) > 0:
+            await asyncio.sleep(wait)
+        host = self.place
+        if host is None:
+            return await leaf._perform(self)
+        before = self.received + self.sent
+        began = perf_counter()
+        try:
+            host.check(began)
+            value = await leaf._perform(self)
+        except BaseException as error:
+            host.failed(error, began, perf_counter())
+            raise
+        else:
+            host.succeeded(began, perf_counter())
+            return value
+        finally:
+            if amount := self.received + self.sent - before:
+                crew.gate.carried(amount)
+                host.carried(amount, perf_counter())
+            self._leave_host()
+            if crew.free:
+                crew.wake()
+
+    async def _enter(self, host: str | None) -> None:
         """Wait until a leaf may be at work: for a place at its host, if it has one, then for a slot.
 
         Cancelled, it keeps what it was given meanwhile, and gives it back when the job ends.
         """
         crew = self.crew
-        if host is not None and self.place is None and crew.per_host is not None:
+        if host is not None and self.place is None and not crew.expired:
             self.place = crew.enter(host)
             if self.place is None:
                 await self._wait_for_host(host)
@@ -190,26 +242,39 @@ class Worker:
                 self.place = turn.result()
             self.crew.unpark()
 
-    def leave(self) -> None:
-        """Give back the place of a leaf that has ended; the slot is kept for what follows in the same job."""
-        if self.place is not None:
-            self._leave_host()
-            if self.crew.free:
-                self.crew.wake()
-
     def _leave_host(self) -> None:
         place, self.place = self.place, None
         assert place is not None
         self.crew.leave(place)
 
-    async def pause(self, seconds: float) -> None:
-        """Wait without a slot."""
+    def carried(self, *, received: int = 0, sent: int = 0) -> None:
+        """Count bytes of the payload: of a body, of messages."""
+        self.received += received
+        self.sent += sent
+
+    def commit(self) -> None:
+        """Tell those who observe the run that something is begun which must not be done twice."""
+        if self.crew.audience is not None and self.top is not None:
+            self.crew.audience.committing(self.top)
+
+    def may_retry(self, host: str | None) -> bool:
+        """Whether one more attempt at a host is within the budget."""
+        return self.crew.budget is None or self.crew.budget.spend(host)
+
+    async def pause(self, error: Exception, seconds: float) -> None:
+        """Wait between attempts, without a slot; then the next one begins."""
+        crew, audience = self.crew, self.crew.audience
+        if audience is not None and self.top is not None:
+            audience.retrying(self.top, error, seconds)
         self.give_up_slot()
-        self.crew.park()
+        crew.park()
         try:
             await asyncio.sleep(seconds)
         finally:
-            self.crew.unpark()
+            crew.unpark()
+        self.attempts += 1
+        if audience is not None and self.group is crew.source and self.top is not None:
+            audience.began(self.top, self.attempts)
 
     async def gather(self, group: Group) -> None:
         """Have the run's workers do the jobs of `group`, and wait, without a slot, until all of it is over.

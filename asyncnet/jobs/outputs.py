@@ -1,0 +1,223 @@
+"""Outputs: observers that keep outcomes: as JSON lines, as rows of sqlite, with or without files beside them.
+
+An output is written in the loop, outcome by outcome, into the system's cache: that takes microseconds, and is what lets
+a Journal say that an outcome is kept. It outlives the process at once, and the power when the run has ended (or the
+journal was merged).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asyncnet.daemon import in_daemon
+from asyncnet.errors import ClosedError, UsageError
+from asyncnet.jobs.folder import Placing
+from asyncnet.jobs.job import Outcome
+from asyncnet.jobs.observer import Observer
+from asyncnet.jobs.records import content, is_response, json_line, line, record
+from asyncnet.jobs.saving import Saver
+
+if TYPE_CHECKING:
+    from asyncnet.jobs.job import Job
+
+
+def hashed(key: str) -> int:
+    """Give the 64 bits that a job is known by on disk; they are a number of sqlite's, which has a sign."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+class Output(Observer, ABC):
+    """What keeps outcomes; given to a run as an observer, or to a Journal, which then writes it.
+
+    Attributes:
+        position: how long it is, in bytes; 0 where it is not cut back.
+    """
+
+    position: int = 0
+
+    @abstractmethod
+    def put(self, key: int, outcome: Outcome[Any], placing: Placing | None = None) -> None:
+        """Keep an outcome.
+
+        Args:
+            key: of its job, `hashed`.
+            outcome: what came of it.
+            placing: told of each file before it gets its name.
+
+        Raises:
+            OSError: it could not be written.
+        """
+
+    def start(self) -> None:
+        """Begin it.
+
+        Raises:
+            UsageError: it holds something already.
+        """
+
+    def recover(self, position: int) -> None:
+        """Be as long as it was at `position`: what came after it was not journalled. Blocking.
+
+        Raises:
+            UsageError: it is shorter than that, so it is another one.
+        """
+
+    def sync(self) -> None:
+        """Bring it to the disk. Blocking."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it."""
+
+    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Keep the outcome."""
+        self.put(hashed(job.key), outcome)
+
+    async def aclose(self) -> None:
+        """Bring it to the disk, and let go of it."""
+        try:
+            await in_daemon(self.sync)
+        finally:
+            self.close()
+
+
+class JsonLines(Output):
+    """Outcomes as lines of JSON (see `asyncnet.jobs.record`), in the order in which they ended.
+
+    Args:
+        path: the file. Without a journal it is not written into a file that holds something.
+        files: where bodies and messages are saved; None puts them into the lines.
+        descriptor: an open file to write to instead; it is not closed.
+
+    Raises:
+        UsageError: it cannot be written, or holds something and is not a journal's (told when the first line comes).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, files: Saver | None = None, descriptor: int = -1) -> None:
+        self._path = Path(path)
+        self._files = files
+        self._owned = descriptor < 0
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(path, flags, 0o666) if self._owned else descriptor
+            self.position = os.lseek(self._descriptor, 0, os.SEEK_END)
+        except OSError as error:
+            raise UsageError(f"cannot write into {path}: {error.strerror}") from error
+        self._started = False
+
+    def start(self) -> None:
+        """Refuse a file that holds something; what is written to a descriptor follows what is there."""
+        if self.position and self._owned:
+            raise UsageError(f"there is something in {self._path} already; only a journal that resumes goes on with it")
+        self._started = True
+
+    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Write a line; a key is of no use here."""
+        self.put(0, outcome)
+
+    def put(self, key: int, outcome: Outcome[Any], placing: Placing | None = None) -> None:
+        """Write a line; what is shorter than a line after an error is cut away."""
+        if not self._started:
+            self.start()
+        files = None if self._files is None else self._files.save(outcome, placing)
+        made = line(outcome, files)
+        if self._descriptor < 0:
+            raise ClosedError("the output was closed")
+        written = os.write(self._descriptor, made)
+        while written < len(made):
+            written += os.write(self._descriptor, memoryview(made)[written:])
+        self.position += written
+
+    def recover(self, position: int) -> None:
+        """Cut it back."""
+        if self.position < position:
+            what = "standard output" if not self._owned else str(self._path)
+            raise UsageError(f"{what} is shorter ({self.position} bytes) than the journal says ({position}): another?")
+        os.ftruncate(self._descriptor, position)
+        self.position = os.lseek(self._descriptor, position, os.SEEK_SET)
+        self._started = True
+        if self._files is not None:
+            self._files.sweep()
+
+    def sync(self) -> None:
+        """Bring it to the disk."""
+        if self._descriptor >= 0:
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of it; twice is once."""
+        if self._owned and self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outcomes (key INTEGER PRIMARY KEY, url TEXT NOT NULL, ok INTEGER NOT NULL, status INTEGER,
+    attempts INTEGER NOT NULL, seconds REAL NOT NULL, error TEXT, record TEXT NOT NULL, body BLOB);
+"""
+
+
+class Sqlite(Output):
+    """Outcomes as rows of the table `outcomes`, by their keys: a job that is done again takes the place of its row.
+
+    Bodies of http and bytes stand in `body`, all else in `record` as JSON. Each outcome is a transaction of its own,
+    which costs about 20 microseconds.
+
+    Args:
+        path: the database; made if it is not there.
+        files: where bodies and messages are saved; None puts them into the rows.
+
+    Raises:
+        UsageError: it is no such database, or cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, files: Saver | None = None) -> None:
+        import sqlite3  # which no other output needs
+
+        self._files = files
+        self._error = sqlite3.Error
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise UsageError(f"cannot write into {path}: {error}") from error
+
+    def put(self, key: int, outcome: Outcome[Any], placing: Placing | None = None) -> None:
+        """Write a row."""
+        files = None if self._files is None else self._files.save(outcome, placing)
+        made = record(outcome, files)
+        value: Any = outcome.value
+        body = value.body if is_response(value) else value if isinstance(value, bytes) else None
+        if files is not None:
+            body = None
+        if body is not None:
+            for name in content(body):
+                made.pop(name, None)
+        error = made.get("error", {}).get("type")
+        row = (key, outcome.name, outcome.ok, made.get("status"), outcome.attempts, outcome.seconds, error)
+        try:
+            self._database.execute(
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, json_line(made)[:-1], body)
+            )
+        except self._error as failure:
+            raise OSError(5, f"the outcomes cannot be written: {failure}") from failure
+
+    def recover(self, position: int) -> None:
+        """Sweep the files; a row that was not journalled is written over when its job is done again."""
+        if self._files is not None:
+            self._files.sweep()
+
+    def sync(self) -> None:
+        """Bring it to the disk."""
+        self._database.execute("PRAGMA wal_checkpoint(FULL)")
+
+    def close(self) -> None:
+        """Let go of it; twice is once."""
+        self._database.close()

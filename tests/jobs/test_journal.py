@@ -1,0 +1,506 @@
+"""The journal: what is asked, begun and ended outlives the process, whatever moment it is killed at."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from asyncnet.errors import ClosedError, ConnectError, NetError, UsageError
+from asyncnet.jobs import Job, Outcome, call
+from asyncnet.jobs.journal import Journal
+from asyncnet.jobs.outputs import JsonLines, Sqlite
+from asyncnet.jobs.recovery import recovered
+from asyncnet.jobs.saving import Files
+
+
+async def nothing() -> None:
+    """Work of no kind: these tests tell the journal themselves what happens."""
+
+
+def job(name: str) -> Job[None]:
+    return call(nothing, name=name)
+
+
+def done(name: str, value: object = b"body") -> Outcome:
+    return Outcome(name, value, None, 1, 0.5)
+
+
+def failed(name: str, error: Exception | None = None) -> Outcome:
+    return Outcome(name, None, error or ConnectError("refused"), 2, 0.25)
+
+
+def written(path: Path) -> list[str]:
+    """The names in an output, in order; each line has to be whole."""
+    return [json.loads(line)["url"] for line in path.read_text().splitlines()]
+
+
+def rows(folder: Path) -> list[tuple]:
+    with sqlite3.connect(folder / "ledger.sqlite") as database:
+        found = database.execute("SELECT name, state, attempts, error, transient FROM jobs ORDER BY number").fetchall()
+    database.close()
+    return found
+
+
+class Crash:
+    """A journal and its output as a killed process leaves them: the log may be cut anywhere behind."""
+
+    def __init__(self, at: Path) -> None:
+        self.folder = at / "journal"
+        self.out = at / "out.jsonl"
+
+    def copy_to(self, at: Path) -> "Crash":
+        shutil.copytree(self.folder, at / "journal")
+        shutil.copy(self.out, at / "out.jsonl")
+        return Crash(at)
+
+    async def open(self, **options) -> Journal:
+        return await Journal.open(self.folder, output=JsonLines(self.out), resume=True, **options)
+
+    @property
+    def log(self) -> Path:
+        return max(self.folder.glob("log.*"), key=lambda path: int(path.suffix[1:]))
+
+
+def play(journal: Journal, *names: str, until: str = "ended") -> list[bool]:
+    """Do these jobs, in three waves, as far as they are to come."""
+    jobs = [job(name) for name in names]
+    answers = [journal.asked(one) for one in jobs]
+    wanted = [one for one, answer in zip(jobs, answers, strict=True) if answer]
+    if until in ("began", "ended"):
+        for one in wanted:
+            journal.began(one, 1)
+    if until == "ended":
+        for one in wanted:
+            journal.ended(one, done(one.name))
+    return answers
+
+
+async def test_what_has_ended_is_told_to_people_by_sqlite(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    first, second = job("one"), job("two")
+    for one in (first, second):
+        assert journal.asked(one)
+        journal.began(one, 1)
+    journal.ended(second, failed("two"))
+    journal.ended(first, done("one"))
+    await journal.aclose()
+    assert rows(tmp_path / "run") == [("two", "failed", 2, "ConnectError", 1), ("one", "done", 1, None, None)]
+
+
+async def test_a_run_that_goes_on_leaves_out_what_has_ended(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    play(journal, "a", "b")
+    play(journal, "c", until="began")
+    await journal.aclose()
+    again = await Journal.open(tmp_path / "run", resume=True)
+    assert (again.ended_before, again.lost) == (2, [])
+    assert play(again, "a", "b", "c", "d") == [False, False, True, True]
+    assert again.skipped == 2
+    assert again.knows("a")
+    assert again.knows("d")
+    assert not again.knows("e")
+    await again.aclose()
+    assert [name for name, *_ in rows(tmp_path / "run")] == ["a", "b", "c", "d"]
+
+
+async def test_what_is_to_be_refused_is_not_passed_over_unasked(tmp_path):
+    journal = await Journal.open(tmp_path / "run", dedup="refuse", batch=1)
+    play(journal, "a")
+    assert not journal.knows("a")  # it is asked for twice, in one run
+    await journal.aclose()
+    again = await Journal.open(tmp_path / "run", dedup="refuse", resume=True)
+    assert again.knows("a")
+    await again.aclose()
+
+
+async def test_more_jobs_than_a_row_holds_are_all_known_again_in_any_order(tmp_path):
+    names = [f"job {number}" for number in range(2_345)]
+    journal = await Journal.open(tmp_path / "run")
+    play(journal, *names)
+    await journal.aclose()
+    assert [name for name, *_ in rows(tmp_path / "run")] == names
+    again = await Journal.open(tmp_path / "run", resume=True)
+    assert again.ended_before == len(names)
+    assert all(again.knows(name) for name in reversed(names))
+    assert play(again, *names[:3], "another") == [False, False, False, True]
+    await again.aclose()
+
+
+async def test_a_failure_has_ended_too(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    one = job("a")
+    journal.asked(one)
+    journal.began(one, 1)
+    journal.ended(one, failed("a"))
+    await journal.aclose()
+    again = await Journal.open(tmp_path / "run", resume=True)
+    assert not again.asked(job("a"))
+    await again.aclose()
+
+
+async def test_what_the_run_had_no_time_for_has_not_ended(tmp_path):
+    journal = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"))
+    one = job("a")
+    journal.asked(one)
+    journal.ended(one, Outcome("a", None, NetError("late"), 0))
+    await journal.aclose()
+    assert written(tmp_path / "out") == []
+    again = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), resume=True)
+    assert again.asked(job("a"))
+    await again.aclose()
+
+
+async def test_a_doubled_key_is_left_out_or_refused(tmp_path):
+    skipping = await Journal.open(tmp_path / "one")
+    assert play(skipping, "a", "a", "b") == [True, False, True]
+    assert play(skipping, "a") == [False]
+    await skipping.aclose()
+    refusing = await Journal.open(tmp_path / "two", dedup="refuse")
+    with pytest.raises(UsageError, match="asked for twice: a"):
+        play(refusing, "a", "a")
+    await refusing.aclose()
+    ended = await Journal.open(tmp_path / "three", dedup="refuse")
+    play(ended, "a")
+    with pytest.raises(UsageError, match="asked for twice"):
+        play(ended, "a")
+    await ended.aclose()
+
+
+async def test_keys_that_share_a_bit_are_told_apart(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    journal._seen[:] = b"\xff" * len(journal._seen)  # as after a thousand million keys
+    assert play(journal, "a", "b", "a") == [True, True, False]
+    await journal.aclose()
+
+
+async def test_two_processes_have_no_journal_together(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    with pytest.raises(UsageError, match="another process has the journal"):
+        await Journal.open(tmp_path / "run", resume=True)
+    await journal.aclose()
+    await (await Journal.open(tmp_path / "run", resume=True)).aclose()
+
+
+async def test_a_journal_is_gone_on_with_only_when_that_is_asked_for(tmp_path):
+    await (await Journal.open(tmp_path / "run", resume=True)).aclose()  # nothing to go on with is no fault
+    with pytest.raises(UsageError, match="resume it, or name another"):
+        await Journal.open(tmp_path / "run")
+    await (await Journal.open(tmp_path / "run", resume=True)).aclose()
+
+
+async def test_what_cannot_be_a_journal_is_a_usage_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="cannot be used"):
+        await Journal.open(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "ledger.sqlite").write_bytes(b"no database at all, and long enough to be seen as none" * 9)
+    with pytest.raises(UsageError, match="cannot be used"):
+        await Journal.open(tmp_path / "folder")
+
+
+async def test_no_secret_is_written(tmp_path):
+    from asyncnet.jobs import fetch
+
+    journal = await Journal.open(tmp_path / "run")
+    one = fetch("https://example.org/a?token=hunter2")
+    journal.asked(one)
+    journal.began(one, 1)
+    journal.ended(one, failed(one.name, ValueError("hunter2")))
+    text = b"".join(path.read_bytes() for path in (tmp_path / "run").iterdir())
+    await journal.aclose()
+    text += b"".join(path.read_bytes() for path in (tmp_path / "run").iterdir())
+    assert b"https://example.org/a" in text
+    assert b"hunter2" not in text
+    assert b"token" not in text
+
+
+async def test_after_its_end_nothing_is_written(tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    await journal.aclose()
+    await journal.aclose()
+    with pytest.raises(ClosedError):
+        journal.asked(job("a"))
+
+
+# merging
+
+
+async def test_many_jobs_are_merged_while_others_go_on(tmp_path):
+    journal = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), batch=10)
+    slow = job("slow")
+    journal.asked(slow)
+    journal.began(slow, 1)
+    journal.committing(slow)
+    for number in range(95):
+        play(journal, f"{number}", f"{number}")
+        await asyncio.sleep(0)
+        if number % 10 == 0 and journal._merge is not None:
+            await journal._merge
+    names = [path.name for path in (tmp_path / "run").glob("log.*")]
+    assert len(names) <= 2, "what was merged is removed"
+    journal.ended(slow, done("slow"))
+    assert play(journal, "3", "94", "95") == [False, False, True]
+    await journal.aclose()
+    assert sorted(name for name, *_ in rows(tmp_path / "run")) == sorted([*map(str, range(96)), "slow"])
+    assert sorted(written(tmp_path / "out")) == sorted([*map(str, range(96)), "slow"])
+
+
+async def test_a_job_that_outlasts_a_merge_is_still_known_after_a_crash(tmp_path):
+    crash = Crash(tmp_path / "one")
+    (tmp_path / "one").mkdir()
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out), batch=4)
+    slow, sent = job("slow"), job("sent")
+    for one in (slow, sent):
+        journal.asked(one)
+        journal.began(one, 1)
+    journal.committing(sent)
+    play(journal, *"abcdefgh")
+    await journal._merge
+    (tmp_path / "two").mkdir()
+    killed = crash.copy_to(tmp_path / "two")
+    await journal.aclose()
+    again = await killed.open()
+    assert play(again, "slow", "sent", *"abcdefgh") == [True] + [False] * 9
+    assert [outcome.name for outcome in again.lost] == ["sent"]
+    assert again.lost[0].error.outcome_unknown
+    await again.aclose()
+    assert sorted(written(killed.out)) == sorted(["slow", "sent", *"abcdefgh"])
+
+
+async def test_a_merge_that_was_cut_off_is_done_again(tmp_path):
+    (tmp_path / "one").mkdir()
+    crash = Crash(tmp_path / "one")
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out))
+    play(journal, "a", "b")
+    before = crash.log.read_bytes()
+    await journal.aclose()
+    (crash.folder / "log.1").write_bytes(before)  # merged, and not removed: the process was killed in between
+    again = await crash.open()
+    assert again.ended_before == 2
+    assert not (crash.folder / "log.1").exists()
+    await again.aclose()
+    assert [name for name, *_ in rows(crash.folder)] == ["a", "b"]
+
+
+# crashes
+
+
+async def _killed(at: Path, *, files: bool = False) -> tuple[Crash, list[int]]:
+    """A run of six jobs, killed: two ended, one failed, one committed, one begun, one asked; and where events end."""
+    at.mkdir()
+    crash = Crash(at)
+    saver = Files(str(at / "files")) if files else None
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out, files=saver))
+    ends = [0]
+
+    def note(*_: object) -> None:
+        journal._flush()  # as if each event had been the last
+        ends.append(crash.log.stat().st_size)
+
+    jobs = {name: job(name) for name in ("a", "b", "c", "sent", "begun", "asked")}
+    for one in jobs.values():
+        note(journal.asked(one))
+    for name in ("a", "b", "c", "sent", "begun"):
+        note(journal.began(jobs[name], 1))
+    note(journal.committing(jobs["sent"]))
+    note(journal.ended(jobs["b"], done("b")))
+    note(journal.ended(jobs["c"], failed("c")))
+    note(journal.ended(jobs["a"], done("a")))
+    (at / "kept").mkdir()
+    crash.copy_to(at / "kept")
+    await journal.aclose()
+    return Crash(at / "kept"), ends
+
+
+async def test_at_every_byte_the_log_may_end(tmp_path):
+    crash, ends = await _killed(tmp_path / "run")
+    data, length = crash.log.read_bytes(), crash.out.stat().st_size
+    assert ends[-1] == len(data)
+
+    class Cut:
+        position = 0
+
+        def log(self, number: int) -> Path:
+            return tmp_path / "cut"
+
+    for at in range(len(data) + 1):
+        (tmp_path / "cut").write_bytes(data[:at])
+        found = recovered(Cut(), [1], length)
+        whole = sum(end <= at for end in ends[1:])
+        assert len(found.lines[1]) == ends[whole], at
+        asked = set(["a", "b", "c", "sent", "begun", "asked"][: min(whole, 6)])
+        sent = {"sent"} if whole >= 12 else set()
+        ended = set(["b", "c", "a"][: max(0, whole - 12)])
+        assert set(found.unfinished.values()) == asked - sent - ended, at
+        assert {lost.name for lost in found.lost} == sent, at
+        assert len(crash.out.read_bytes()[: found.position].splitlines()) == len(ended), at
+
+
+async def test_from_every_event_a_run_goes_on_to_the_same_end(tmp_path):
+    crash, ends = await _killed(tmp_path / "run")
+    for number, end in enumerate(ends):
+        at = tmp_path / f"{number}"
+        at.mkdir()
+        copy = crash.copy_to(at)
+        os.truncate(copy.log, min(end + number % 3, ends[-1]))  # and sometimes a byte or two of the next
+        journal = await copy.open()
+        play(journal, "a", "b", "c", "sent", "begun", "asked")
+        await journal.aclose()
+        assert sorted(written(copy.out)) == ["a", "asked", "b", "begun", "c", "sent"], number
+        assert sorted(name for name, *_ in rows(copy.folder)) == ["a", "asked", "b", "begun", "c", "sent"], number
+        lost = [name for name, state, *_ in rows(copy.folder) if name == "sent" and state == "failed"]
+        assert lost == (["sent"] if number >= 12 else [])
+
+
+async def test_a_crash_while_it_recovers_is_no_other(tmp_path, monkeypatch):
+    crash, _ = await _killed(tmp_path / "run")
+    for number, name in enumerate(["merge", "walk", "ended_keys"]):
+        at = tmp_path / name
+        at.mkdir()
+        copy = crash.copy_to(at)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"asyncnet.jobs.ledger.Ledger.{name}", _dying)
+            with pytest.raises(KeyboardInterrupt):
+                await copy.open()
+        journal = await copy.open()
+        play(journal, "a", "b", "c", "sent", "begun", "asked")
+        await journal.aclose()
+        assert sorted(written(copy.out)) == ["a", "asked", "b", "begun", "c", "sent"], number
+
+
+def _dying(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+async def test_a_power_cut_that_took_the_end_of_the_output_takes_its_jobs_back(tmp_path):
+    crash, _ = await _killed(tmp_path / "run")
+    lines = crash.out.read_bytes().splitlines(keepends=True)
+    crash.out.write_bytes(lines[0] + lines[1][:7])
+    journal = await crash.open()
+    play(journal, "a", "b", "c", "sent", "begun", "asked")
+    await journal.aclose()
+    assert sorted(written(crash.out)) == ["a", "asked", "b", "begun", "c", "sent"]
+
+
+async def test_a_damaged_line_ends_the_log(tmp_path, caplog):
+    crash, ends = await _killed(tmp_path / "run")
+    with open(crash.log, "r+b") as log:
+        log.seek(ends[12])  # the first end
+        log.write(b"\0" * 16)
+    journal = await crash.open()
+    assert "damaged" in caplog.text
+    play(journal, "a", "b", "c", "begun", "asked")
+    await journal.aclose()
+    assert sorted(written(crash.out)) == ["a", "asked", "b", "begun", "c", "sent"]
+
+
+async def test_another_output_is_refused(tmp_path):
+    journal = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"))
+    play(journal, "a")
+    await journal.aclose()
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(UsageError, match="shorter"):
+        await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), resume=True)
+
+
+async def test_an_output_that_holds_something_is_not_written_over(tmp_path):
+    (tmp_path / "out").write_text("precious")
+    for _ in range(2):
+        with pytest.raises(UsageError, match="there is something in"):
+            await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), resume=True)
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+async def test_files_of_a_job_that_did_not_end_are_not_doubled(tmp_path):
+    crash, ends = await _killed(tmp_path / "run", files=True)
+    files = tmp_path / "run" / "files"
+    assert sorted(path.name for path in files.iterdir()) == ["a", "b"]
+    (files / ".asyncnet-x.part").write_bytes(b"half")
+    os.truncate(crash.log, ends[-1] - 1)  # the file of "a" is there, and that it ended was not written
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out, files=Files(str(files))), resume=True)
+    assert sorted(path.name for path in files.iterdir()) == ["b"]
+    play(journal, "a", "b", "c", "begun", "asked")
+    await journal.aclose()
+    assert sorted(path.name for path in files.iterdir()) == ["a", "asked", "b", "begun"]
+
+
+async def test_a_file_of_somebody_else_is_not_taken_for_a_half_ended_one(tmp_path):
+    crash, ends = await _killed(tmp_path / "run", files=True)
+    os.truncate(crash.log, ends[-1] - 1)
+    path = tmp_path / "run" / "files" / "a"
+    path.rename(tmp_path / "moved")
+    path.write_bytes(b"somebody else's")
+    await (await crash.open()).aclose()
+    assert path.read_bytes() == b"somebody else's"
+
+
+async def test_sqlite_has_each_job_once_wherever_it_was_killed(tmp_path):
+    (tmp_path / "one").mkdir()
+    crash = Crash(tmp_path / "one")
+    journal = await Journal.open(crash.folder, output=Sqlite(tmp_path / "one" / "out.sqlite"))
+    play(journal, "a", "b")
+    shutil.copytree(crash.folder, tmp_path / "killed")
+    await journal.aclose()
+    log = tmp_path / "killed" / "log.1"
+    os.truncate(log, log.stat().st_size - 5)  # b was kept, and that was not written
+    again = await Journal.open(tmp_path / "killed", output=Sqlite(tmp_path / "one" / "out.sqlite"), resume=True)
+    assert play(again, "a", "b", "c") == [False, True, True]
+    await again.aclose()
+    database = sqlite3.connect(tmp_path / "one" / "out.sqlite")
+    found = database.execute("SELECT url, ok, body FROM outcomes ORDER BY url").fetchall()
+    database.close()
+    assert found == [("a", 1, b"body"), ("b", 1, b"body"), ("c", 1, b"body")]
+
+
+# a disk that fails
+
+
+async def test_a_full_disk_ends_the_run_and_the_log_stays_readable(tmp_path, monkeypatch):
+    (tmp_path / "one").mkdir()
+    crash = Crash(tmp_path / "one")
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out))
+    play(journal, "a")
+    counted = itertools.count()
+    real = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        return real(descriptor, data[: len(data) // 2] if next(counted) == 0 else data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="cannot be written"):
+        play(journal, "b", until="began") and journal.committing(next(iter(journal._keys)))
+    with pytest.raises(ClosedError):
+        journal.asked(job("c"))
+    monkeypatch.undo()
+    await journal.aclose()
+    again = await crash.open()
+    assert play(again, "a", "b", "c") == [False, True, True]
+    await again.aclose()
+
+
+async def test_a_merge_that_fails_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):
+    (tmp_path / "one").mkdir()
+    crash = Crash(tmp_path / "one")
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out), batch=2)
+    monkeypatch.setattr("asyncnet.jobs.ledger.Ledger.merge", _failing)
+    play(journal, "a", "b", "c", "d")
+    await asyncio.wait([journal._merge])
+    with pytest.raises(OSError, match="No space"):
+        play(journal, "e", "f", "g")
+    with pytest.raises(OSError, match="No space"):
+        await journal.aclose()
+    monkeypatch.undo()
+    again = await crash.open()
+    assert again.ended_before >= 4
+    play(again, *"abcdefg")
+    await again.aclose()
+    assert sorted(written(crash.out)) == list("abcdefg")
+
+
+def _failing(*_: object) -> None:
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,229 @@
+"""Observers: what a run tells of its jobs, in which order, and what becomes of it when one of them fails."""
+
+import asyncio
+import contextlib
+import gc
+import weakref
+
+import pytest
+
+from asyncnet.errors import UsageError
+from asyncnet.jobs import Observer, Retry, all_of, as_completed, call, first_of, run
+from tests.clock import MS
+from tests.jobs.work import Passing, Site, Trouble, settle
+
+AT_ONCE = Retry(attempts=3, first_delay=0.0)
+
+
+class Notes(Observer):
+    """Writes down what it is told; leaves out what it is told to, fails where it is told to."""
+
+    def __init__(self, *, out=(), fails=None):
+        self.events = []
+        self.outcomes = []
+        self.out = out
+        self.fails = fails
+
+    def _note(self, what, job, *more):
+        self.events.append((what, job.name, *more))
+        if self.fails == what:
+            raise OSError("the disk is full")
+
+    def asked(self, job):
+        self._note("asked", job)
+        return job.name not in self.out
+
+    def began(self, job, attempt):
+        self._note("began", job, attempt)
+
+    def committing(self, job):
+        self._note("committing", job)
+
+    def retrying(self, job, error, delay):
+        self._note("retrying", job, str(error), delay)
+
+    def ended(self, job, outcome):
+        self.outcomes.append(outcome)
+        self._note("ended", job, outcome.ok)
+
+    async def aclose(self):
+        await asyncio.sleep(0)
+        self.events.append(("closed",))
+        if self.fails == "closed":
+            raise OSError("the disk is full")
+
+
+async def by_list(source, **options):
+    return await run(source, **options)
+
+
+async def by_stream(source, **options):
+    return [outcome async for outcome in as_completed(source, **options)]
+
+
+async def from_async(items, **options):
+    async def stream():
+        for item in items:
+            yield item
+
+    return await run(stream(), **options)
+
+
+WAYS = pytest.mark.parametrize("perform", [by_list, by_stream, from_async])
+
+
+@WAYS
+async def test_each_job_is_asked_for_begins_and_ends_once(perform):
+    notes, site = Notes(), Site()
+    outcomes = await perform([site.leaf("a"), site.leaf("b", error=Trouble("no"))], limit=1, observers=[notes])
+    assert notes.events == [
+        ("asked", "a"), ("began", "a", 1), ("ended", "a", True),
+        ("asked", "b"), ("began", "b", 1), ("ended", "b", False),
+        ("closed",),
+    ]  # fmt: skip
+    assert notes.outcomes == outcomes
+
+
+@WAYS
+async def test_what_one_does_not_want_is_left_out_and_the_next_is_not_asked(perform):
+    first, second, site = Notes(out={"b", "d"}), Notes(out={"a"}), Site()
+    outcomes = await perform([site.leaf(name) for name in "abcde"], observers=[first, second])
+    assert [outcome.name for outcome in outcomes] == ["c", "e"]
+    assert sorted(site.begun) == ["c", "e"]
+    assert [event[1] for event in first.events if event[0] == "asked"] == list("abcde")
+    assert [event[1] for event in second.events if event[0] == "asked"] == list("ace")
+
+
+@WAYS
+async def test_all_of_many_may_be_left_out_and_others_have_the_loop_meanwhile(perform):
+    class None_(Observer):
+        def asked(self, job):
+            return False
+
+    turns = 0
+
+    async def ticking():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    ticker = asyncio.ensure_future(ticking())
+    assert await perform([call(settle)] * 20_000, observers=[None_()]) == []
+    ticker.cancel()
+    assert turns > 20_000 // 256 / 2
+
+
+@WAYS
+async def test_one_left_after_many_that_are_left_out_is_done(perform):
+    site = Site()
+    notes = Notes(out={"x"})
+    outcomes = await perform([site.leaf("x")] * 1000 + [site.leaf("y")], observers=[notes])
+    assert [outcome.name for outcome in outcomes] == ["y"]
+
+
+async def test_attempts_are_told_with_the_error_and_the_wait():
+    notes, site = Notes(), Site()
+    (outcome,) = await run([site.leaf("a", error=Passing("x"), failures=2).retry(AT_ONCE)], observers=[notes])
+    assert outcome.attempts == 3
+    assert notes.events[1:-1] == [
+        ("began", "a", 1), ("retrying", "a", "x", 0.0),
+        ("began", "a", 2), ("retrying", "a", "x", 0.0),
+        ("began", "a", 3), ("ended", "a", True),
+    ]  # fmt: skip
+
+
+async def test_parts_are_not_told_of_but_what_they_retry_is():
+    notes, site = Notes(), Site()
+    flaky = site.leaf("part", error=Passing("x"), failures=1).retry(AT_ONCE)
+    await run([all_of(site.leaf("a"), first_of(flaky), name="whole")], observers=[notes])
+    assert notes.events == [
+        ("asked", "whole"), ("began", "whole", 1), ("retrying", "whole", "x", 0.0), ("ended", "whole", True),
+        ("closed",),
+    ]  # fmt: skip
+
+
+async def test_jobs_that_the_timeout_overtakes_end_without_having_begun():
+    notes, site = Notes(), Site()
+    await run([site.leaf("stuck", until="never"), site.leaf("late")], limit=1, timeout=5 * MS, observers=[notes])
+    told = [event for event in notes.events if event[1:2] == ("late",)]
+    assert told == [("asked", "late"), ("ended", "late", False)]
+    assert notes.outcomes[1].attempts == 0
+
+
+@WAYS
+@pytest.mark.parametrize("fails", ["asked", "began", "ended", "retrying", "closed"])
+async def test_what_an_observer_raises_ends_the_run(perform, fails):
+    notes, site = Notes(fails=fails), Site()
+    jobs = [site.leaf("a", error=Passing("x"), failures=1).retry(AT_ONCE)]
+    if fails != "closed":
+        jobs += [site.leaf(f"{n}", until="never") for n in range(20)]
+    with pytest.raises(OSError, match="disk is full"):
+        await perform(jobs, limit=64, observers=[notes])
+    assert site.active == 0
+    assert notes.events[-1] == ("closed",)
+
+
+async def test_a_doubled_key_may_be_refused():
+    class Strict(Observer):
+        def __init__(self):
+            self.seen = set()
+
+        def asked(self, job):
+            if job.key in self.seen:
+                raise UsageError(f"twice: {job.key}")
+            self.seen.add(job.key)
+            return True
+
+    site = Site()
+    with pytest.raises(UsageError, match="twice: a"):
+        await run([site.leaf("a"), site.leaf("b"), site.leaf("a")], observers=[Strict()])
+
+
+async def test_observers_are_closed_when_the_run_is_cancelled_after_all_jobs_are_gone():
+    notes, site = Notes(), Site()
+    running = asyncio.ensure_future(run([site.leaf("a", until="never")], observers=[notes]))
+    await site.until(lambda: site.active == 1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert notes.events == [("asked", "a"), ("began", "a", 1), ("closed",)]
+
+
+async def test_all_observers_are_closed_even_if_one_cannot_be():
+    first, second = Notes(), Notes(fails="closed")
+    with pytest.raises(OSError, match="disk"):
+        await run([call(settle)], observers=[first, second])
+    assert first.events[-1] == ("closed",)
+
+
+async def test_as_completed_closed_early_closes_its_observers():
+    notes, site = Notes(), Site()
+    async with contextlib.aclosing(
+        as_completed([site.leaf("a"), site.leaf("b", until="never")], observers=[notes])
+    ) as outcomes:
+        await anext(outcomes)
+    assert notes.events[-1] == ("closed",)
+
+
+async def test_an_observed_run_keeps_no_value_alive_after_its_end():
+    class Value:
+        pass
+
+    async def make():
+        return Value()
+
+    gc.collect()
+    gc.disable()
+    try:
+        (outcome,) = await run([call(make)], observers=[Observer_()])
+        value = weakref.ref(outcome.result())
+        del outcome
+        await settle(3)
+        assert value() is None
+    finally:
+        gc.enable()
+
+
+class Observer_(Observer):
+    """One that wants to know nothing."""
