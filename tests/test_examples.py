@@ -24,12 +24,14 @@ RUN_HERE = {
     "http_get.py",
     "http_post.py",
     "compose_jobs.py",
-    "demo.py",
 }
 RUN_ELSEWHERE = {
     "pop3_fetch.py": "tests/pop3/test_example.py",
     "imap_fetch.py": "tests/real/test_examples.py",
     "smtp_send.py": "tests/real/test_examples.py",
+    "mail_ingest.py": "tests/lab/test_ingest_example.py",
+    "test_mail_ingest.py": "tests/lab/test_ingest_example.py",
+    "service.py": "tests/real/test_service.py",
 }
 
 
@@ -131,11 +133,6 @@ def test_a_form_is_sent_by_get_and_by_post(site: str) -> None:
 def test_jobs_are_composed(site: str) -> None:
     with serving() as url:
         assert run("compose_jobs.py", f"{site}/one", f"{site}/two", url)
-
-
-def test_the_demo_ends_well() -> None:
-    said = run("demo.py")
-    assert "200 of 200 jobs done" in said
 
 
 def test_every_example_is_run_somewhere() -> None:
