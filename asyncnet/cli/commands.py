@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 
 import asyncnet
+from asyncnet.cli.check import check
+from asyncnet.cli.demo import demo
 from asyncnet.cli.echo import echo
 from asyncnet.cli.fetch import fetch
+from asyncnet.cli.lab import lab
 from asyncnet.cli.post import post
 from asyncnet.cli.send import send
 from asyncnet.cli.tally import USAGE
@@ -28,5 +31,5 @@ def cli(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for command in (echo, fetch, post, send):
+for command in (check, demo, echo, fetch, lab, post, send):
     cli.add_command(command)

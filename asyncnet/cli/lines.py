@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncGenerator
 
@@ -20,32 +21,40 @@ async def lines(path: str) -> AsyncGenerator[str, None]:
     Raises:
         UsageError: there is no such file, it cannot be read, or a line of it has no end.
     """
+    async with contextlib.aclosing(portions(path)) as found:
+        async for portion in found:
+            for line in portion:
+                yield line
+
+
+async def portions(path: str) -> AsyncGenerator[list[str], None]:
+    """Give the same, as many at once as have come; errors are those of `lines`."""
     async with Clerk() as clerk:
         descriptor = await clerk.do(lambda: _opened(path))  # a named pipe waits for somebody to write
         try:
-            async for line in _split(clerk, descriptor, path):
-                yield line
+            async for portion in _split(clerk, descriptor, path):
+                yield portion
         finally:
             if path != "-":
                 os.close(descriptor)
 
 
-async def _split(clerk: Clerk, descriptor: int, path: str) -> AsyncGenerator[str, None]:
+async def _split(clerk: Clerk, descriptor: int, path: str) -> AsyncGenerator[list[str], None]:
     rest = b""
     while piece := await clerk.do(lambda: _read(descriptor, path)):
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            if text := _wanted(line):
-                yield text
+        whole, newline, piece = piece.rpartition(b"\n")
+        if newline:
+            yield _wanted(rest + whole)
+            rest = b""
+        rest += piece
         if len(rest) > _MAX_LINE_BYTES:
             raise UsageError(f"a line of more than {_MAX_LINE_BYTES} bytes in {path}: is it a list of URLs?")
-    if text := _wanted(rest):
-        yield text
+    yield _wanted(rest)
 
 
-def _wanted(line: bytes) -> str:
-    text = line.decode("utf-8", "replace").strip()
-    return "" if text.startswith("#") else text
+def _wanted(lines: bytes) -> list[str]:
+    texts = [line.strip() for line in lines.decode("utf-8", "replace").split("\n")]
+    return [text for text in texts if text and not text.startswith("#")]
 
 
 def _opened(path: str) -> int:

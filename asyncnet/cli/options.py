@@ -14,13 +14,16 @@ from asyncnet import Endpoint, Security, UsageError, client_context
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SIZE = re.compile(r"(\d{1,12})\s*([kmgKMG]?)(i?)[bB]?", re.ASCII)
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(?:/([smh]))?", re.ASCII)
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[int]
+    _FloatType = click.ParamType[float]
 else:
-    _ParamType = click.ParamType  # it takes no parameter before click 8.2
+    _ParamType = _FloatType = click.ParamType  # it takes no parameter before click 8.2
 
 
 class SizeType(_ParamType):
@@ -39,7 +42,24 @@ class SizeType(_ParamType):
         return int(match[1]) * factor
 
 
+class RateType(_FloatType):
+    """A number a second: `10`, `0.5`, `10/s`, `600/m`, `1000/h`."""
+
+    name = "RATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        if isinstance(value, float):
+            return value
+        match = _RATE.fullmatch(str(value).strip())
+        rate = float(match[1]) / _SECONDS_OF[match[2] or "s"] if match is not None else 0.0
+        if not rate:
+            self.fail(f"{value!r} is no rate, such as 10, 0.5 or 600/m", param, ctx)
+        return rate
+
+
 SIZE = SizeType()
+RATE = RateType()
 SECONDS = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 

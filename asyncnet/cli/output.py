@@ -1,95 +1,23 @@
 """Output: values to text. Standard output holds results alone: rows on a terminal, JSON lines elsewhere.
 
-Records and rows are pure; `Output` sees to it that they are written in a thread, in order, and not one by one.
+Rows are pure; `Output` sees to it that they are written in a thread, in order, and not one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import select
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from asyncnet import Message, NetError, jobs
+from asyncnet import jobs
 from asyncnet.cli import text
 from asyncnet.cli.clerk import Clerk
-from asyncnet.cli.folder import Folder, clean, name_for
 
 Outcome = jobs.Outcome[Any]
 _MAX_WAITING = 64
 """Outcomes that may wait to be written before the run waits for that; each may hold a large value."""
-
-
-def record(outcome: Outcome, files: list[str] | None = None) -> dict[str, Any]:
-    """Give the outcome of a fetch as a value for JSON.
-
-    Args:
-        outcome: of the fetch.
-        files: where the body, or each message, was saved; None puts them into the record.
-    """
-    made: dict[str, Any] = {"url": outcome.name, "ok": outcome.ok, "attempts": outcome.attempts}
-    made["seconds"] = round(outcome.seconds, 6)
-    if outcome.error is not None:
-        return made | {"error": error_record(outcome.error)}
-    value: Any = outcome.value
-    if isinstance(value, list):
-        paths = files if files is not None else [None] * len(value)
-        return made | {"messages": [_message(message, path) for message, path in zip(value, paths, strict=True)]}
-    path = None if files is None else files[0]
-    if isinstance(value, bytes):
-        return made | {"bytes": len(value)} | _content(value, path)
-    return made | response_record(value, path)
-
-
-def response_record(response: Any, file: str | None = None) -> dict[str, Any]:
-    """Give an HTTP response as a value for JSON."""
-    return {
-        "status": response.status,
-        "reason": response.reason,
-        "final_url": response.url,
-        "headers": [[name, value] for name, value in response.headers.items()],
-        "bytes": len(response.body),
-    } | _content(response.body, file)
-
-
-def error_record(error: BaseException) -> dict[str, Any]:
-    """Give an error as a value for JSON."""
-    made: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, NetError):
-        made["transient"] = error.transient
-        made |= {key: value for key in ("code", "retry_after") if (value := getattr(error, key, None)) is not None}
-    return made
-
-
-def _message(message: Message, file: str | None) -> dict[str, Any]:
-    made: dict[str, Any] = {"uid": message.uid, "bytes": len(message.raw), "flags": sorted(message.flags)}
-    if message.received is not None:
-        made["received"] = message.received.isoformat()
-    return made | _content(message.raw, file)
-
-
-def _content(data: bytes, file: str | None) -> dict[str, str]:
-    if file is not None:
-        return {"file": file}
-    try:
-        return {"text": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode("ascii")}
-
-
-def json_line(made: dict[str, Any]) -> str:
-    """Give a record as one line of ASCII, which is safe on any terminal and in any encoding."""
-    return json.dumps(made, separators=(",", ":")) + "\n"
-
-
-def weight(value: Any) -> int:
-    """How many bytes a fetched value holds."""
-    if isinstance(value, list):
-        return sum(len(message.raw) for message in value)
-    return len(value) if isinstance(value, bytes) else len(value.body)
 
 
 HEADING = f"{'result':<14} {'size':>9} {'time':>9}  from"
@@ -100,7 +28,7 @@ def row(outcome: Outcome) -> str:
     if outcome.error is not None:
         result, amount = "failed", "-"
     else:
-        result, amount = _result(outcome.value), text.size(weight(outcome.value))
+        result, amount = _result(outcome.value), text.size(jobs.weight(outcome.value))
     return f"{result:<14} {amount:>9} {text.seconds(outcome.seconds):>9}  {text.shown(outcome.name)}"
 
 
@@ -109,22 +37,9 @@ def _result(value: Any) -> str:
         return text.number(len(value), "message")
     if isinstance(value, bytes):
         return "whole"
+    if not hasattr(value, "status"):  # what was sent and not fetched
+        return "done"
     return text.shown(f"{value.status} {value.reason}".strip(), most=11)
-
-
-def saved(outcome: Outcome, folder: Folder) -> list[str]:
-    """Save the body or the messages of a fetch, and give the paths."""
-    if outcome.error is not None:
-        return []
-    name = name_for(outcome.name)
-    value: Any = outcome.value
-    if isinstance(value, list):
-        return [folder.save(f"{name}-{clean(str(_mark(message)))}.eml", message.raw) for message in value]
-    return [folder.save(name, value if isinstance(value, bytes) else value.body)]
-
-
-def _mark(message: Message) -> int | str:
-    return next(mark for mark in (message.uid, message.number, "message") if mark is not None)
 
 
 class Printer:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncnet import Endpoint, StatusError, UsageError
+from asyncnet import Endpoint, StatusError, UsageError, jobs
 from asyncnet.cli import text
 from asyncnet.cli.given import given
 from asyncnet.cli.login import Login
 from asyncnet.cli.loop import completed
 from asyncnet.cli.options import SIZE, network_options, parsed, said_options, secret_options, trust
-from asyncnet.cli.output import Printer, json_line, response_record
+from asyncnet.cli.output import Printer
 from asyncnet.cli.screen import Screen
 from asyncnet.cli.tally import DONE, FAILED, LATER
 
@@ -56,7 +56,7 @@ def post(url: str, output: str | None, quiet: bool, verbose: int, **options: Any
         screen.say(text.shown(f"{response.status} {response.reason}"))
         Printer().write(response.body)
     else:
-        Printer().write(json_line({"url": url, "ok": response.ok} | response_record(response)))
+        Printer().write(jobs.json_line({"url": url, "ok": response.ok} | jobs.response_record(response)))
     try:
         response.raise_for_status()
     except StatusError as error:

@@ -18,6 +18,9 @@ from asyncnet.cli.text import shown
 _PERIOD = 0.1
 """Seconds between two drawings of the progress line: what people can still read, and never once for each job."""
 
+_MAX_REMEDIES = 1000
+"""Remedies that are told: one may name a host, and a list may have a million hosts."""
+
 
 class Screen:
     """Standard error, for one command; its methods may be called from any thread.
@@ -46,7 +49,7 @@ class Screen:
         """Write what failed, and what may help; the same remedy once."""
         lines = [fault(error, where)]
         help_ = remedy(error, where)
-        if help_ is not None and help_ not in self._remedies:
+        if help_ is not None and help_ not in self._remedies and len(self._remedies) < _MAX_REMEDIES:
             self._remedies.add(help_)
             lines.append(f"  {help_}")
         if self._verbose and not isinstance(error, NetError | OSError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from asyncnet import Credentials, Endpoint, NetError, UsageError
+from asyncnet import Credentials, Endpoint, NetError, UsageError, jobs
 from asyncnet.cli import text as words
 from asyncnet.cli.clerk import Clerk
 from asyncnet.cli.compose import compose
@@ -20,7 +20,7 @@ from asyncnet.cli.given import given
 from asyncnet.cli.login import Login
 from asyncnet.cli.loop import completed
 from asyncnet.cli.options import network_options, parsed, said_options, secret_options, trust
-from asyncnet.cli.output import Printer, error_record, json_line
+from asyncnet.cli.output import Printer
 from asyncnet.cli.screen import Screen
 from asyncnet.cli.tally import Tally, is_transient
 
@@ -176,7 +176,7 @@ class Sending:
 
     async def _failed(self, clerk: Clerk, parcel: Parcel, error: NetError) -> None:
         self._tally.failed_by(transient=error.transient)
-        record: dict[str, Any] = {"file": parcel.name, "ok": False, "error": error_record(error)}
+        record: dict[str, Any] = {"file": parcel.name, "ok": False, "error": jobs.error_record(error)}
         is_unknown = bool(getattr(error, "outcome_unknown", False))
         if is_unknown:
             record["outcome_unknown"] = True
@@ -190,11 +190,11 @@ class Sending:
         self._screen.tell(error, str(self._endpoint))
         for parcel in self._parcels:
             self._tally.failed_by(transient=is_transient(error))
-            record = {"file": parcel.name, "ok": False, "error": error_record(error)}
+            record = {"file": parcel.name, "ok": False, "error": jobs.error_record(error)}
             await self._print(clerk, record, f"{'not sent':<22} {words.shown(parcel.name)}")
         self._parcels.clear()
 
     async def _print(self, clerk: Clerk, record: dict[str, Any], row: str) -> None:
         self._screen.clear()
-        line = f"{row}\n" if self._is_table else json_line(record)
+        line = f"{row}\n" if self._is_table else jobs.json_line(record)
         await clerk.do(lambda: self._printer.write(line))

@@ -318,7 +318,7 @@ def test_a_disk_that_is_full_ends_the_run(capsys, tmp_path, monkeypatch):
 
     folder = tmp_path / "out"
     with Script(PAGE) as peer:
-        monkeypatch.setattr("asyncnet.cli.folder.Folder.save", full)
+        monkeypatch.setattr("asyncnet.jobs.folder.Folder.save", full)
         ran = run(capsys, "fetch", f"http://{peer.address}/", "-o", folder)
     assert ran.status == 1
     assert "No space left on device" in ran.err
@@ -381,7 +381,7 @@ def test_whoever_closes_the_pipe_has_had_enough():
 def test_on_a_terminal_there_are_rows_a_progress_line_and_a_summary():
     with Script("wait go\n" + PAGE.lstrip()) as slow, Script(PAGE) as quick:
         with Terminal("fetch", f"http://{quick.address}/q", f"http://{slow.address}/s") as terminal:
-            terminal.until("1 done")  # the progress line
+            terminal.until("1 of 2 done")  # the progress line
             slow.release("go")
             assert terminal.wait() == 0, terminal.shown
     assert "result" in terminal.shown

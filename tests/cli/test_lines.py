@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from asyncnet import UsageError
+from asyncnet import UsageError, jobs
 from asyncnet.cli.lines import lines
+from asyncnet.cli.making import key_of
 
 
 async def read(path) -> list[str]:
@@ -71,3 +72,23 @@ async def test_a_reader_that_is_stuck_can_be_given_up(tmp_path):
             await first
     os.write(descriptor, b"\n")  # lets the thread end
     os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", "https://a.example.org:8443/b/c.html", "http://[::1]:8080/%7Ea", "http://a//"]
+)
+def test_the_key_of_a_plain_page_is_told_without_making_its_job(url):
+    assert key_of(url) == jobs.fetch(url).key
+
+
+@pytest.mark.parametrize("url", ["HTTP://A:80/", "http://a:80/", "http://b\u00fccher.example/"])
+def test_a_page_written_in_another_way_is_not_taken_for_another(url):
+    assert key_of(url) != jobs.fetch(url).key  # so its job is made, which then is found
+    assert key_of(url) in (None, f"GET {url}")
+
+
+@pytest.mark.parametrize(
+    "line", ["http://a/?q", "http://a/#f", "http://u@a/", "tcp://a:1", '{"url": "http://a/"}', "x", ""]
+)
+def test_the_key_of_anything_else_is_left_to_its_job(line):
+    assert key_of(line) is None

@@ -12,9 +12,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from asyncnet import Message, UsageError, http
 from asyncnet.cli.compose import compose
 from asyncnet.cli.options import SIZE
-from asyncnet.cli.output import HEADING, json_line, record, row, weight
+from asyncnet.cli.output import HEADING, row
 from asyncnet.errors import ConnectError, StatusError
-from asyncnet.jobs import Outcome
+from asyncnet.jobs import Outcome, json_line, record, weight
+from asyncnet.jobs.records import line
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,13 @@ def test_a_message_is_composed_of_headers_text_and_attachments(tmp_path):
         ("image/png", "picture.png", b"\x89PNG"),
         ("application/octet-stream", "data.tar.gz", b"\x1f\x8b"),
     ]
+
+
+@pytest.mark.parametrize("value", [None, True, 7, -1.5, "t\u00e4xt\n\x1b", {"a": 1}, [1], b"x", object])
+@pytest.mark.parametrize("error", [None, ConnectError("refused")])
+def test_the_line_of_an_outcome_is_that_of_its_record(value, error):
+    outcome = Outcome('http://a/"\u20ac', value, error, 3, 1e-7)
+    assert line(outcome) == json_line(record(outcome)).encode("ascii")
 
 
 @pytest.mark.parametrize(
