@@ -6,6 +6,7 @@ VENV ?= .venv
 WORKERS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 VENV_PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.asyncnet-installed
@@ -13,15 +14,15 @@ PYTEST := $(VENV_PYTHON) -m pytest
 COMPARED := $(VENV)/.asyncnet-compared
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-real test-all check format coverage bench-core bench-core-attacks bench-http wheel clean
+.PHONY: help venv demo test test-real test-all check format coverage fuzz bench-core bench-core-attacks bench-mail bench-http bench-jobs bench-cluster bench-lab wheel clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 venv: $(INSTALLED) ## make the virtual environment (uv if it is on PATH, else pip)
 
-demo: $(INSTALLED) ## servers and concurrent fetches on this machine, to look at
-	$(VENV_PYTHON) examples/demo.py
+demo: $(INSTALLED) ## mail, web and sockets on servers of its own, and 200 jobs over them
+	$(VENV_PYTHON) -m asyncnet demo
 
 test: $(INSTALLED) ## the fast tests, in parallel
 	$(PYTEST) -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
@@ -55,6 +56,21 @@ bench-core-attacks: $(COMPARED) ## the core under attack, in a crowd, out of des
 
 bench-http: $(COMPARED) ## HTTP against its peers, on nginx (an hour); BENCH_ARGS="--quick" and others
 	$(VENV_PYTHON) -m benchmarks.http $(BENCH_ARGS)
+
+bench-mail: $(INSTALLED) ## POP3, SMTP and IMAP against their peers, on Dovecot and Postfix (half an hour)
+	for protocol in pop3 smtp imap; do $(VENV_PYTHON) -m benchmarks.mail $$protocol $(BENCH_ARGS) || exit; done
+
+bench-jobs: $(COMPARED) ## jobs against loops written by hand, curl, aria2, wget2 and Scrapy; BENCH_ARGS="--quick" and others
+	$(VENV_PYTHON) -m benchmarks.jobs $(BENCH_ARGS)
+
+bench-cluster: $(INSTALLED) ## jobs over many machines; BENCH_ARGS="--quick" and others
+	$(VENV_PYTHON) -m benchmarks.jobs.cluster $(BENCH_ARGS)
+
+bench-lab: $(INSTALLED) ## how fast the lab starts, takes mail and gives it
+	$(VENV_PYTHON) -m benchmarks.lab $(BENCH_ARGS)
+
+fuzz: $(INSTALLED) ## some fuzzing of every parser; FUZZ_ARGS="--bytes 10000000 --seed 7" and others
+	$(VENV_PYTHON) -m tests.fuzz --bytes 300000 $(FUZZ_ARGS)
 
 wheel: $(INSTALLED) ## build dist/asyncnet-*.whl and the source archive
 	$(VENV_PYTHON) -m hatchling build -d dist

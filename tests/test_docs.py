@@ -1,4 +1,4 @@
-"""The guides: every block of Python in docs/server.md runs as it stands."""
+"""The guides: every block of Python in those that are programs runs as it stands, against servers of its own."""
 
 import re
 import signal
@@ -12,24 +12,37 @@ from tests.peers import Authority
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 30.0
+GUIDES = ("client.md", "jobs.md", "server.md")
+"""lab.md has a test of its own; the others show lines of a program, not programs"""
+
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
-# The file's text, block by block, with the heading above each.
-_TEXT = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
-BLOCKS = {
-    re.findall(r"^#+ (.*)$", _TEXT[: found.start()], re.MULTILINE)[-1]: found[1] for found in _BLOCK.finditer(_TEXT)
-}
+
+def blocks(guide: str) -> dict[str, str]:
+    """The text of each block, by its guide, the heading above it, and where there are several its number."""
+    text = (ROOT / "docs" / guide).read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for block in _BLOCK.finditer(text):
+        heading = re.findall(r"^#+ (.*)$", text[: block.start()], re.MULTILINE)[-1]
+        name = f"{guide}, {heading}"
+        found[name if name not in found else f"{name}, {len(found)}"] = block[1]
+    assert len(found) == text.count("```python")
+    return found
 
 
-def test_the_blocks_are_found() -> None:
-    assert len(BLOCKS) == _TEXT.count("```python") > 3
+BLOCKS = {name: block for guide in GUIDES for name, block in blocks(guide).items()}
 
 
-@pytest.mark.parametrize("heading", BLOCKS)
-def test_a_block_runs_as_it_stands(heading: str, tmp_path: Path, authority: Authority) -> None:
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_has_blocks(guide: str) -> None:
+    assert blocks(guide)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_runs_as_it_stands(name: str, tmp_path: Path, authority: Authority) -> None:
     authority.write_server_files(tmp_path)
     script = tmp_path / "block.py"
-    script.write_text(BLOCKS[heading])
+    script.write_text(BLOCKS[name])
     with subprocess.Popen(
         [sys.executable, "-W", "error", script],
         cwd=tmp_path,
@@ -39,7 +52,7 @@ def test_a_block_runs_as_it_stands(heading: str, tmp_path: Path, authority: Auth
         text=True,
     ) as child:
         try:
-            if "serve_forever" in BLOCKS[heading]:
+            if "serve_forever" in BLOCKS[name]:
                 assert child.stdout
                 assert "://127.0.0.1:" in child.stdout.readline()
                 child.send_signal(signal.SIGTERM)
