@@ -20,6 +20,7 @@ reads. Blocking, but for `has` and `passes`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -74,27 +75,30 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = _locked(folder)
-        try:
-            self._asking = self._connected(_ASKING_KIB)
-            self._asking.executescript(_SCHEMA)
-            found = self._asking.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, _FORMAT):
-                raise UsageError(f"a journal of another version of asyncnet: {folder}")
-            self._asking.execute(f"PRAGMA user_version = {_FORMAT}")
-        except sqlite3.Error as error:
-            os.close(self._lock)
-            raise UsageError(f"the journal cannot be used: {folder}: {error}") from error
-        except UsageError:
-            os.close(self._lock)
-            raise
+        with contextlib.ExitStack() as undone:
+            undone.callback(os.close, self._lock)
+            try:
+                self._asking = self._connected(_ASKING_KIB)
+                undone.callback(self._asking.close)
+                self._asking.executescript(_SCHEMA)
+                found = self._asking.execute("PRAGMA user_version").fetchone()[0]
+                if found not in (0, _FORMAT):
+                    raise UsageError(f"a journal of another version of asyncnet: {folder}")
+                self._asking.execute(f"PRAGMA user_version = {_FORMAT}")
+            except sqlite3.Error as error:
+                raise UsageError(f"the journal cannot be used: {folder}: {error}") from error
+            undone.pop_all()
         self._ahead: set[int] = set()
         self._walked = -1
 
     def _connected(self, cache_kib: int) -> sqlite3.Connection:
         made = sqlite3.connect(self.folder / "ledger.sqlite", isolation_level=None, check_same_thread=False)
-        made.execute("PRAGMA journal_mode = WAL")
-        made.execute("PRAGMA synchronous = FULL")
-        made.execute(f"PRAGMA cache_size = -{cache_kib}")
+        try:
+            for setting in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{cache_kib}"):
+                made.execute(f"PRAGMA {setting}")
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def close(self) -> None:
