@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from asyncnet.lab import Lab
+from tests.lab.stranger import in_thread, program
 from tests.lab.test_strangers_smtp import ca as ca
-from tests.lab.test_strangers_smtp import in_thread, program
 
 MAILS = [
     b"Subject: first\r\n\r\nline 1\r\n.line 2\r\n..\r\n",

@@ -1,20 +1,15 @@
 """The lab's SMTP judged by clients that others wrote: smtplib, aiosmtplib, Twisted, curl, swaks. All of their work."""
 
-import asyncio
-import shutil
 import smtplib
 import ssl
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from asyncnet.lab import Lab
-from tests.clock import MS
+from tests.lab.stranger import in_thread, program
 
 NOTE = b"From: a@example.com\r\nTo: me@example.org\r\nSubject: note\r\n\r\n.dot\r\n..dots\r\nend\r\n"
-ENDS = 30_000 * MS
 
 
 @pytest.fixture
@@ -22,29 +17,6 @@ def ca(lab: Lab, tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"
     path.write_bytes(lab.ca_pem)
     return path
-
-
-async def in_thread(work: Callable[[], Any]) -> Any:
-    """A blocking client, while the lab runs on this loop."""
-    return await asyncio.to_thread(work)
-
-
-async def program(*command: str, stdin: bytes = b"") -> tuple[int, str]:
-    """Run a program to its end; its status and all it said."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not here")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-    try:
-        async with asyncio.timeout(ENDS):
-            said, _ = await process.communicate(stdin)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]
-    assert process.returncode is not None
-    return process.returncode, said.decode("utf-8", "replace")
 
 
 # smtplib.

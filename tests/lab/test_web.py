@@ -355,7 +355,8 @@ async def test_it_ends_at_once_whatever_its_clients_do(lab: Lab) -> None:
         waiting = [
             group.create_task(wire(lab, b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path)) for path in requests
         ]
-        while lab.http.clients < len(requests) or len(lab.dialogues) < 4 or not lab.dialogues[2].lines:  # noqa: ASYNC110
+        # The page's own question is in no dialogue; who is accepted first is the loop's affair.
+        while lab.http.clients < len(requests) or sum(bool(one.lines) for one in lab.dialogues) < 3:  # noqa: ASYNC110
             await asyncio.sleep(MS)
         began = asyncio.get_running_loop().time()
         await lab.aclose()
