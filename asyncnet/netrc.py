@@ -25,15 +25,17 @@ def netrc_credentials(url: str | Endpoint, path: str | os.PathLike[str] | None =
     """
     endpoint = Endpoint.parse(url)
     named = os.environ.get("NETRC") if path is None else os.fspath(path)
+    found, wrong = None, ""
     try:
         found = netrc.netrc(named).authenticators(endpoint.host)
     except FileNotFoundError:
         return None
     except netrc.NetrcParseError as error:
-        what = "others may read it" if "permissi" in str(error) else f"line {error.lineno} cannot be read"
-        raise UsageError(f"the netrc file: {what}") from None  # its text may be a password
+        wrong = "others may read it" if "permissi" in str(error) else f"line {error.lineno} cannot be read"
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"the netrc file: {type(error).__name__}") from None
+        wrong = type(error).__name__
+    if wrong:  # raised out here it has no context, whose text may be a password
+        raise UsageError(f"the netrc file: {wrong}")
     if found is None:
         return None
     login, _, password = found

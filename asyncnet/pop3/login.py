@@ -74,8 +74,10 @@ def sign_in(wire: Wire, way: str, username: str, secret: str) -> None:
             _by_digest(wire, username, secret)
         else:
             _by_sasl(wire, sasl.exchange(way, username, secret), secret)
+        return
     except poplib.error_proto as error:
-        raise reply.login_refusal(error.args[0], secret) from None  # its own text may repeat the secret
+        refused = reply.login_refusal(error.args[0], secret)
+    raise refused  # out here it has no context: the text of that may repeat the secret, and might travel in a pickle
 
 
 def _by_digest(wire: Wire, username: str, secret: str) -> None:
@@ -103,8 +105,11 @@ def _by_sasl(wire: Wire, attempt: sasl.Exchange, secret: str) -> None:
                 response = attempt.respond(sasl.decoded(said[1:].strip()))
             said = wire.dialogue(_encoded(response))
     except poplib.error_proto as error:
-        raise reply.login_refusal(error.args[0], secret, attempt.refusal) from None
-    attempt.finish()
+        refused = reply.login_refusal(error.args[0], secret, attempt.refusal)
+    else:
+        attempt.finish()
+        return
+    raise refused  # as in `sign_in`
 
 
 def _encoded(response: bytes) -> str:
