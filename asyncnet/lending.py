@@ -112,8 +112,8 @@ class Lender:
         Idempotent. Cancelled, it drops those too.
         """
         self._closed = True
-        for scope in self._openings:
-            scope.reschedule(asyncio.get_running_loop().time())
+        while self._openings:  # each once: what unwinds already cannot be told again
+            self._openings.pop().reschedule(asyncio.get_running_loop().time())
         for idle in self._idle:
             self._say_goodbye(idle.origin, idle.session)
         self._idle.clear()

@@ -308,6 +308,36 @@ async def test_closing_ends_what_is_lent_and_opening_and_waiting() -> None:
                 pass
 
 
+async def test_closing_again_while_an_opening_unwinds_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    unwinding, unwound = asyncio.Event(), asyncio.Event()
+
+    async def slow(session: Imap) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            unwinding.set()
+            await unwound.wait()
+
+    monkeypatch.setattr(Imap, "open", slow)
+    async with served("silence") as peer, lending() as lender:
+
+        async def use() -> None:
+            async with lend(lender, imap(peer)):
+                pass
+
+        task = asyncio.create_task(use())
+        await until(lambda: bool(lender._openings))
+        closing = asyncio.create_task(lender.aclose())
+        await unwinding.wait()
+        try:
+            await lender.aclose()
+        finally:
+            unwound.set()
+        await closing
+        with pytest.raises(ClosedError):
+            await task
+
+
 async def test_closing_while_it_comes_back_keeps_nothing() -> None:
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
 

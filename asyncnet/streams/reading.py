@@ -31,6 +31,9 @@ READ_BYTES = 65_536
 RECORD_BYTES = 16_384
 """The most that a TLS record holds (RFC 8446 §5.1), so what one read of the TLS layer gives."""
 
+DISCARDED_BYTES = 16 * 1024 * 1024
+"""The most that a close reads for nobody: whoever sends on and on does not wait for our last words."""
+
 _encrypted: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[bytearray, memoryview]] = WeakKeyDictionary()
 
 
@@ -135,8 +138,13 @@ class Filling(_Proxy, asyncio.BufferedProtocol):
 class Discarding(_Proxy, asyncio.Protocol):
     """The protocol of a transport that closes once its peer has: what still comes is for nobody."""
 
+    _room = DISCARDED_BYTES
+
     def data_received(self, data: bytes) -> None:
-        """Drop it."""
+        """Drop it; beyond `DISCARDED_BYTES`, end the connection."""
+        self._room -= len(data)
+        if self._room < 0 and self._protocol.transport is not None:
+            self._protocol.transport.abort()
 
     def eof_received(self) -> bool:
         """Let the transport close."""

@@ -149,7 +149,8 @@ class Server:
             self._empty.clear()
         protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
         protocol.told_peer = peer
-        if self._context is None and not self._limits.proxy_protocol:
+        # A task factory may run a task at once (asyncio.eager_task_factory), before the transport is there.
+        if self._context is None and not self._limits.proxy_protocol and self._loop.get_task_factory() is None:
             self._welcome_now(sock, protocol)
         else:
             task = self._loop.create_task(self._welcome(sock, peer, protocol))
@@ -196,7 +197,7 @@ class Server:
                 refused = not admitted
             if not refused:
                 if self._context is None:
-                    adopt(self._loop, sock, protocol)
+                    await self._loop.connect_accepted_socket(lambda: protocol, sock)
                 else:
                     await adopt_tls(self._loop, sock, protocol, self._context, self._limits.handshake_timeout)
                 self._begin(protocol)
@@ -264,12 +265,12 @@ class Server:
         self._end(connection, None if task.cancelled() else cast("Exception | None", task.exception()))
 
     def _flushes(self, connection: Connection) -> bool:
-        """Close what the handler left open, at once where nothing is left to send; else say that it takes time."""
+        """Close what the handler left open, at once where nothing is to be sent or waited for; else say that it is."""
         protocol = connection._protocol
         transport = protocol.transport
         if transport is None or protocol.lost:
             return False
-        if protocol._over_ssl or transport.get_write_buffer_size() > 0:
+        if protocol._over_ssl or transport.get_write_buffer_size() > 0 or protocol.must_linger(in_haste=False):
             return True
         transport.close()
         return False

@@ -104,6 +104,22 @@ async def test_last_words_that_are_not_acknowledged_are_lingered_for(monkeypatch
 
 
 @on_both_loops
+async def test_a_close_reads_no_more_for_nobody_than_it_is_bound_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 10 * PATIENCE)
+    monkeypatch.setattr(reading.Discarding, "_room", 200_000)
+    async with joined(server_side=True) as (connection, end):
+        await end.send(b"unread")
+        await arrived(connection, 6)
+        await connection.write(b"answer")
+        closing = asyncio.create_task(connection.aclose())
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await end.send(b"more" * 10_000)
+        await closing
+
+
+@on_both_loops
 async def test_a_lingering_close_that_is_cancelled_aborts() -> None:
     async with joined(server_side=True) as (connection, end):
         await end.send(b"unread")

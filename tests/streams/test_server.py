@@ -126,6 +126,47 @@ async def test_under_tls_too(authority: Authority) -> None:
 
 
 @on_both_loops
+async def test_what_the_handler_left_unread_takes_nothing_of_what_it_wrote() -> None:
+    """The kernel would answer such a close with a reset."""
+    held: list[Connection] = []
+    go_on = asyncio.Event()
+
+    async def handler(connection: Connection) -> None:
+        await connection.read(1)
+        held.append(connection)
+        await go_on.wait()
+        await connection.write(b"answer")
+
+    async with asyncnet.serve(handler, ANYWHERE, max_buffer_bytes=2) as server, clients(server, 1) as [end]:
+        await end.send(b"first")
+        await until(lambda: held)
+        await end.send(b"it stops reading")
+        await until(lambda: held[0]._protocol.reading_paused)
+        await end.send(b"left in the kernel")
+        go_on.set()
+        assert await end.receive(100) == b"answer"  # and then the end, not a reset
+        assert server.clients == 1
+        end.sock.close()
+        await until(lambda: server.clients == 0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_where_tasks_begin_at_once_the_handler_can_write_at_once() -> None:
+    async def handler(connection: Connection) -> None:
+        await connection.write(b"welcome")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+    try:
+        async with asyncnet.serve(handler, ANYWHERE) as server, clients(server, 1) as [end]:
+            assert await end.receive(100) == b"welcome"
+            await until(lambda: server.clients == 0)
+            assert (server.stats.accepted, server.stats.failed) == (1, 0)
+    finally:
+        loop.set_task_factory(None)
+
+
+@on_both_loops
 async def test_closing_in_the_handler_is_fine() -> None:
     async def handler(connection: Connection) -> None:
         await connection.write(b"goodbye")
