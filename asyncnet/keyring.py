@@ -26,10 +26,13 @@ async def keyring_credentials(url: str | Endpoint) -> Credentials | None:
         import keyring
     except ImportError as error:
         raise UsageError("keyring is not installed: pip install 'asyncnet[keyring]'") from error
+    entry, wrong = None, ""
     try:
         entry = await in_daemon(lambda: keyring.get_credential(endpoint.host, endpoint.username))
-    except Exception as error:  # backends raise what they like, and its text may be anything
-        raise UsageError(f"the keyring: {type(error).__name__}", endpoint=endpoint) from None
+    except Exception as error:  # backends raise what they like
+        wrong = type(error).__name__
+    if wrong:  # raised out here it has no context, whose text may be a password
+        raise UsageError(f"the keyring: {wrong}", endpoint=endpoint)
     if entry is None or not entry.username or not entry.password:
         return None
     if endpoint.username not in (None, entry.username):

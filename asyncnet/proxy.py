@@ -99,6 +99,10 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+UNAUTHORIZED = "Proxy Authentication Required"
+"""What an error says of a 407 (RFC 9110 §15.5.8); a proxy's own words may repeat what it was shown."""
+
+
 async def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
     """Ask the proxy behind a connected, non-blocking socket for a way to host:port.
 
@@ -153,7 +157,7 @@ def _judge(header: bytes, proxy: Proxy) -> None:
         raise _no_http(header)
     code, text = int(found[1]), found[2]
     if code == 407:
-        raise AuthenticationError(code=code, text=text, endpoint=proxy, operation="CONNECT")
+        raise AuthenticationError(code=code, text=UNAUTHORIZED, endpoint=proxy, operation="CONNECT")
     if not 200 <= code < 300:
         passing = code >= 500 or code == 429
         raise RefusedError(code=code, text=text, endpoint=proxy, operation="CONNECT", transient=passing)

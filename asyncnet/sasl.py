@@ -232,6 +232,21 @@ def encoded(response: bytes) -> bytes:
     return base64.b64encode(response)
 
 
+def masked(text: str, secret: str, initial: bytes | None = None) -> str:
+    """Give a server's words without the secret, should it repeat what it was sent; to be called before they are cut.
+
+    Args:
+        text: the words.
+        secret: what is hidden, as it is and as base64.
+        initial: the initial response that was sent, which is hidden as base64.
+    """
+    # The longest first: a secret of a letter or two may stand within the others.
+    for form in (encoded(initial or b"").decode("ascii"), encoded(secret.encode()).decode("ascii"), secret):
+        if form:
+            text = text.replace(form, "***")
+    return text
+
+
 def decoded(challenge: bytes) -> bytes:
     """Decode what the server sent.
 

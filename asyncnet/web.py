@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from multidict import CIMultiDict
+
 from asyncnet.credentials import Credentials
 from asyncnet.deadline import deadline
 from asyncnet.endpoint import Endpoint
@@ -50,13 +52,13 @@ class Web(Transfers):
         Arguments, result and errors as in `http.Session.request`; the URL is absolute, and without `credentials` those
         of the Client for this place are used, unless the headers have an Authorization.
         """
+        where, fields = self._once(url, params, headers)
         return self._request(
             functools.partial(
                 self._http.request,
                 method,
-                url,
-                params=params,
-                headers=headers,
+                where,
+                headers=fields,
                 form=form,
                 json=json,
                 body=body,
@@ -67,9 +69,9 @@ class Web(Transfers):
                 timeout=timeout,
             ),
             method,
-            self._located(url, params).endpoint,
+            where,
             credentials,
-            headers,
+            fields,
             timeout,
         )
 
@@ -90,13 +92,13 @@ class Web(Transfers):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[ResponseStream]:
         """Send one HTTP request and read its answer piece by piece, as `http.Session.stream`."""
+        where, fields = self._once(url, params, headers)
         return self._stream(
             functools.partial(
                 self._http.stream,
                 method,
-                url,
-                params=params,
-                headers=headers,
+                where,
+                headers=fields,
                 form=form,
                 json=json,
                 body=body,
@@ -106,14 +108,20 @@ class Web(Transfers):
                 timeout=timeout,
             ),
             method,
-            self._located(url, params).endpoint,
+            where,
             credentials,
-            headers,
+            fields,
             timeout,
         )
 
     def _located(self, url: str | Endpoint, params: Fields | None) -> Place:
         return located(None, url, params)
+
+    def _once(
+        self, url: str | Endpoint, params: Fields | None, headers: Headers | None
+    ) -> tuple[Endpoint, CIMultiDict[str] | None]:
+        """Read the arguments that may be iterators, which can be read once."""
+        return self._located(url, params).endpoint, None if headers is None else checked_headers(headers)
 
     async def _request(
         self,
@@ -121,7 +129,7 @@ class Web(Transfers):
         method: str,
         where: Endpoint,
         credentials: Credentials | None,
-        headers: Headers | None,
+        headers: CIMultiDict[str] | None,
         timeout: float | None,
     ) -> Response:
         with tracing(self._trace):
@@ -135,7 +143,7 @@ class Web(Transfers):
         method: str,
         where: Endpoint,
         credentials: Credentials | None,
-        headers: Headers | None,
+        headers: CIMultiDict[str] | None,
         timeout: float | None,
     ) -> AsyncIterator[ResponseStream]:
         with tracing(self._trace):
@@ -146,10 +154,10 @@ class Web(Transfers):
                 yield response
 
     async def _credentials(
-        self, where: Endpoint, given: Credentials | None, headers: Headers | None = None
+        self, where: Endpoint, given: Credentials | None, headers: CIMultiDict[str] | None = None
     ) -> Credentials | None:
         if given is not None or self._keys is None:
             return given
-        if headers is not None and "Authorization" in checked_headers(headers):
+        if headers is not None and "Authorization" in headers:
             return None
         return await self._keys.of(where)

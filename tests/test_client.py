@@ -86,6 +86,21 @@ async def test_fetch_gives_the_answer_whatever_its_status(site: Site) -> None:
             await client.fetch(f"{site.url}/big", max_bytes=1000)
 
 
+@pytest.mark.parametrize("policy", [{}, {"trace": lambda event: None}, {"credentials": {"localhost": ALICE}}])
+async def test_fields_may_come_from_iterators(site: Site, policy: dict[str, Any], tmp_path: Any) -> None:
+    def fields() -> dict[str, Any]:
+        return {"params": iter([("a", "1")]), "headers": iter([("X-Note", "2")])}
+
+    async with Client(**policy) as client:
+        answers = [(await client.get(f"{site.url}/hello", **fields())).body]
+        async with client.stream("GET", f"{site.url}/hello", **fields()) as answer:
+            answers.append(await answer.read())
+        await client.download(f"{site.url}/hello", tmp_path / "file", **fields())
+    assert answers == [b"GET /hello?a=1"] * 2
+    assert [head["X-Note"] for head in site.heads] == ["2", "2", "2"]
+    assert (tmp_path / "file").read_text() == "GET /hello?a=1"
+
+
 async def test_a_session_for_a_base_uses_the_same_connections_and_cannot_close_them(site: Site) -> None:
     async with Client() as client:
         await client.get(f"{site.url}/hello")

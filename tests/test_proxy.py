@@ -172,6 +172,13 @@ async def test_any_other_status_is_a_refusal_with_its_code(
     assert caught.value.transient is transient
 
 
+async def test_a_407_that_repeats_what_it_was_shown_is_not_quoted() -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        await dialled_by(r"send HTTP/1.1 407 not YWxpY2U6c2VjcmV0, alice:secret\r\n\r\n")
+    assert "refused (407 Proxy Authentication Required)" in str(caught.value)
+    assert "secret" not in repr(caught.value.__dict__)
+
+
 async def test_a_refusal_shows_no_control_character_of_the_proxys() -> None:
     with pytest.raises(RefusedError) as caught:
         await dialled_by(r"send HTTP/1.1 403 \x1b[31mNo\x00" + "x" * 2000 + r"\r\n\r\n")

@@ -52,7 +52,8 @@ def _proxy(name: str, value: str) -> Proxy:
         return Proxy.parse(bare, credentials, allow_plaintext_login=True)
     except NetError as error:
         why = error.message if "extra" in error.message else "it is http://host:port or socks5://host:port"
-        raise UsageError(f"the variable {name} holds no proxy that can be used: {why}") from None
+    # Raised out here it has no context, whose text may be a password.
+    raise UsageError(f"the variable {name} holds no proxy that can be used: {why}")
 
 
 def _is_excepted(endpoint: Endpoint, environ: Mapping[str, str]) -> bool:

@@ -18,6 +18,7 @@ from asyncnet.http.request import IDEMPOTENT, Request
 from asyncnet.http.response import Response
 from asyncnet.http.signing import Signer
 from asyncnet.http.timings import Timings
+from asyncnet.proxy import UNAUTHORIZED
 from asyncnet.translation import translation
 
 _MAX_ATTEMPTS = 3
@@ -139,7 +140,9 @@ class Exchange:
                 ours = translation(error, TRANSLATIONS, request.place.endpoint, request.method)
                 if ours is None:
                     raise
-                raise ours from error
+                # This one bears our header fields and the whole URL: out here it is no context either.
+                cause = error.__cause__ if isinstance(error, aiohttp.ClientResponseError) else error
+            raise ours from cause
         raise AssertionError("the last attempt returns or raises")
 
     def _redirected(self, response: aiohttp.ClientResponse) -> Request | None:
@@ -147,9 +150,7 @@ class Exchange:
         if self._signer is not None:
             self._signer.learn(self.request, response.headers)
         if response.status == 407 and (proxy := self._connector.forwarding(self.request.place.endpoint)) is not None:
-            raise AuthenticationError(
-                code=407, text=readable(response.reason or ""), endpoint=proxy, operation=self.request.method
-            )
+            raise AuthenticationError(code=407, text=UNAUTHORIZED, endpoint=proxy, operation=self.request.method)
         location = response.headers.get("Location")
         if response.status not in REDIRECTS or location is None or not self._max_redirects:
             return None
@@ -187,7 +188,7 @@ class Exchange:
             return self.request
         raise AuthenticationError(
             code=401,
-            text=readable(response.reason or ""),
+            text=signer.masked(readable(response.reason or "")),
             endpoint=self.request.place.endpoint,
             operation=self.request.method,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection
 
 from multidict import CIMultiDict
@@ -15,6 +16,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Fields that never go to another scheme, host or port than the one they were meant for."""
+
+_USERINFO = re.compile(r"//[^/]*@")
 
 # RFC 9110 §15.4: what described the body goes with it.
 _BODY_FIELDS = (
@@ -44,7 +47,7 @@ def redirected(request: Request, status: int, location: str, secret_fields: Coll
         there = redirect_target(here.endpoint, location)
     except UsageError as error:
         raise ProtocolError(
-            f"a redirect to {printable(location.partition('?')[0], max_characters=80)!r}: {error.message}",
+            f"a redirect to {_shown(location)!r}: {error.message}",
             endpoint=here.endpoint,
             operation=request.method,
         ) from error
@@ -70,6 +73,11 @@ def redirected(request: Request, status: int, location: str, secret_fields: Coll
             operation=request.method,
         )
     return request._replace(place=there, headers=headers)
+
+
+def _shown(location: str) -> str:
+    """Give a Location for people: a query or a userinfo may hold secrets."""
+    return printable(_USERINFO.sub("//***@", location.partition("?")[0]), max_characters=80)
 
 
 def without(headers: CIMultiDict[str], secret_fields: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from asyncnet.errors import UsageError
 from asyncnet.http.digest import Digest, chosen, next_nonce
 from asyncnet.http.policy import authorization
 from asyncnet.http.request import Request
+from asyncnet.sasl import masked
 
 _MECHANISMS = {None, "BASIC", "BEARER", "DIGEST"}
 
@@ -57,6 +58,7 @@ class Signer:
         self._credentials = credentials
         self._digests = digests
         self._plain: str | None = None
+        self._secret = ""
         self._asked_again = False
         self._stale = 0
 
@@ -70,7 +72,8 @@ class Signer:
         digest = self._digest(request)
         if digest is not None:
             target = request.place.url.raw_path_qs
-            value = digest.authorization(credentials.username, await credentials.secret(), request.method, target)
+            self._secret = await credentials.secret()
+            value = digest.authorization(credentials.username, self._secret, request.method, target)
         elif credentials.mechanism == "DIGEST":
             return request  # the server has to ask first
         else:
@@ -103,6 +106,10 @@ class Signer:
         self._digests.put(request.place.origin, credentials, Digest(challenge))
         return True
 
+    def masked(self, text: str) -> str:
+        """Give a server's words without what it was sent, should it repeat it."""
+        return masked(text, self._secret, f"{self._credentials.username}:{self._secret}".encode())
+
     def learn(self, request: Request, headers: Mapping[str, str]) -> None:
         """Note what an answer says about the next request."""
         info = headers.get("Authentication-Info")
@@ -114,5 +121,5 @@ class Signer:
         return self._digests.get(request.place.origin, self._credentials)
 
     async def _fresh(self) -> str:
-        secret = await self._credentials.secret()
-        return authorization(self._credentials.username, secret, is_token=self._credentials.is_token)
+        self._secret = await self._credentials.secret()
+        return authorization(self._credentials.username, self._secret, is_token=self._credentials.is_token)

@@ -109,7 +109,7 @@ class Transfers(Verbs):
         if named := [name for name in _OURS if name in fields]:
             raise UsageError(f"{named[0]} is for the download itself to say")
         place = self._located(url, params)
-        opened = self._opener("GET", url, credentials, params, fields, max_redirects=max_redirects)
+        opened = self._opener("GET", place.endpoint, credentials, fields, max_redirects=max_redirects)
         transfer = Transfer(opened, place.text, Path(path), sha256, max_bytes, resume)
         seconds = self.timeout if timeout is None else timeout
         async with deadline(seconds, place.endpoint, "GET"):
@@ -160,7 +160,7 @@ class Transfers(Verbs):
         `max_retry_after`.
         """
         place = self._located(url, params)
-        opened = self._opener(method, url, credentials, params, headers, json=json, max_redirects=max_redirects)
+        opened = self._opener(method, place.endpoint, credentials, headers, json=json, max_redirects=max_redirects)
         events = Events(opened, reconnect, max_event_bytes, max_silence, last_event_id)
         seconds = self.timeout if timeout is None else timeout
         async with deadline(seconds, place.endpoint, method):
@@ -218,9 +218,8 @@ class Transfers(Verbs):
     def _opener(
         self,
         method: str,
-        url: str | Endpoint,
+        where: Endpoint,
         credentials: Credentials | None,
-        params: Fields | None,
         headers: Headers | None,
         *,
         json: Any = None,
@@ -234,9 +233,8 @@ class Transfers(Verbs):
                 both.setdefault(name, value)
             return self.stream(
                 method,
-                url,
+                where,
                 credentials,
-                params=params,
                 headers=both,
                 json=json,
                 max_redirects=max_redirects,

@@ -61,7 +61,7 @@ async def _login(wire: Wire, username: str, secret: str, endpoint: Endpoint) -> 
         request("LOGIN", astring(username), shown, secret=shown if isinstance(shown, str) else None)
     )
     if status.kind != "OK":
-        raise login_refusal(status, endpoint)
+        raise login_refusal(status, endpoint, secret)
 
 
 async def _authenticate(wire: Wire, mechanism: str, username: str, secret: str, endpoint: Endpoint) -> None:
@@ -82,5 +82,5 @@ async def _authenticate(wire: Wire, mechanism: str, username: str, secret: str, 
 
     status = await wire.run(Request("AUTHENTICATE", (text,), secret=hidden, is_whole=hidden is not None), answer=answer)
     if status.kind != "OK":
-        raise login_refusal(status, endpoint, attempt.refusal)
+        raise login_refusal(status, endpoint, secret, attempt.initial, attempt.refusal)
     attempt.finish()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from asyncnet.errors import AuthenticationError, RefusedError
+from asyncnet.imap.command import quoted
 from asyncnet.imap.response import Status
+from asyncnet.sasl import masked
 
 # RFC 5530 §3: the server, not the command, is what is wrong now. LIMIT is there because servers say it of rates too.
 _TRANSIENT = frozenset({"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "EXPUNGEISSUED"})
@@ -16,18 +18,23 @@ def refusal(status: Status, endpoint: object, operation: str) -> RefusedError:
     )
 
 
-def login_refusal(status: Status, endpoint: object, reason: str = "") -> RefusedError:
+def login_refusal(
+    status: Status, endpoint: object, secret: str, initial: bytes | None = None, reason: str = ""
+) -> RefusedError:
     """Give the error for a login that was refused: of the secret, or of a server that cannot tell now.
 
     Args:
         status: NO or BAD.
         endpoint: where.
+        secret: what is not shown, should the server repeat it.
+        initial: the mechanism's initial response, which is not shown either.
         reason: what the mechanism gave as its own.
     """
-    if _is_transient(status):
-        return refusal(status, endpoint, "login")
+    is_transient = _is_transient(status)
+    kind = RefusedError if is_transient else AuthenticationError
     text = " ".join(part for part in (_said(status), f"({reason})" if reason else "") if part)
-    return AuthenticationError(code=status.kind, text=text, endpoint=endpoint, operation="login")
+    shown = masked(text.replace(quoted(secret), "***"), secret, initial)
+    return kind(code=status.kind, text=shown, endpoint=endpoint, operation="login", transient=is_transient)
 
 
 def _said(status: Status) -> str:

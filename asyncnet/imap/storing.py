@@ -74,7 +74,9 @@ class Storing:
 
         Raises:
             UsageError: not a flag, nothing to change, `replace` beside another; or another mailbox was opened.
-            RefusedError: the server refused an earlier one, whose UIDs it names; this one was not sent.
+            RefusedError: the server refused one that was sent before, and the error names its UIDs; what is left of
+                this call is not sent.
+            DeadlineError, DisconnectedError, ProtocolError: as in every call; the session is closed.
         """
         changes = flag_changes(add, remove, replace, silent=True)
         chosen = checked_uids(uids)

@@ -105,7 +105,7 @@ def _by_sasl(wire: Wire, attempt: sasl.Exchange, secret: str) -> None:
                 response = attempt.respond(sasl.decoded(said[1:].strip()))
             said = wire.dialogue(_encoded(response))
     except poplib.error_proto as error:
-        refused = reply.login_refusal(error.args[0], secret, attempt.refusal)
+        refused = reply.login_refusal(error.args[0], secret, attempt.initial, attempt.refusal)
     else:
         attempt.finish()
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from asyncnet.errors import AuthenticationError, ProtocolError, RefusedError, printable
+from asyncnet.sasl import masked
 
 _POSITIVE = re.compile(rb"\+OK(?:[ \t].*)?", re.DOTALL)
 _NEGATIVE = re.compile(rb"-ERR(?:[ \t]+(?P<text>.*)|)", re.DOTALL)
@@ -67,19 +68,18 @@ def refusal(line: bytes, endpoint: object = None, operation: str | None = None) 
     return RefusedError(code="-ERR", text=text, endpoint=endpoint, operation=operation, transient=transient)
 
 
-def login_refusal(line: bytes, secret: str, reason: str = "") -> RefusedError:
+def login_refusal(line: bytes, secret: str, initial: bytes | None = None, reason: str = "") -> RefusedError:
     """Make the error of a -ERR line that answers a login, without the secret, should the server repeat it.
+
+    Nor does it show `initial`, the mechanism's initial response; `reason` is what the mechanism gave as its own.
 
     An AuthenticationError, unless a response code says that it was not about the secret: [IN-USE], [LOGIN-DELAY],
     [SYS/TEMP] and [SYS/PERM].
     """
-    code, text = _refused(line)
-    if reason:
-        text += f" ({reason})".encode()
-    if secret:
-        text = text.replace(secret.encode(), b"***")
+    code, said = _refused(line)
+    text = said.decode("utf-8", "backslashreplace") + (f" ({reason})" if reason else "")
     kind = RefusedError if _begins(code, _NOT_THE_SECRET) else AuthenticationError
-    return kind(code="-ERR", text=text, transient=_begins(code, _TRANSIENT))
+    return kind(code="-ERR", text=masked(text, secret, initial), transient=_begins(code, _TRANSIENT))
 
 
 def stat(line: bytes) -> Stat:

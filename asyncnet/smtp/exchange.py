@@ -284,7 +284,8 @@ class Exchange(asyncio.Protocol):
         """
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         if _QUICKACK is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            with contextlib.suppress(OSError):  # the connection is gone: whoever waits is told so elsewhere
+            # The socket is closed (uvloop's raises ValueError then): whoever waits is told so elsewhere.
+            with contextlib.suppress(OSError, ValueError):
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
 
     def _begin(self, operation: str) -> None:

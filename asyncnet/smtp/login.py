@@ -76,9 +76,7 @@ async def _ask(client: aiosmtplib.SMTP, *words: bytes) -> Reply:
 
 def _refused(said: Reply, attempt: sasl.Exchange, secret: str) -> Exception:
     text = said.in_one_line + (f" ({attempt.refusal})" if attempt.refusal else "")
-    encoded = [] if attempt.initial is None else [sasl.encoded(attempt.initial).decode("ascii")]
-    for hidden in (secret, sasl.encoded(secret.encode()).decode("ascii"), *encoded):
-        text = text.replace(hidden, "***")  # should the server repeat it
+    text = sasl.masked(text, secret, attempt.initial)
     error = refusal(Reply(said.code, text), operation="AUTH")
     if not isinstance(error, RefusedError):
         return error

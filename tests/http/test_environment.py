@@ -87,11 +87,14 @@ def test_a_password_in_the_variable_is_taken_and_never_shown() -> None:
         "http://alice:hunter2@:x",
         "http://a:hunter2@x:99999",
         "a:hunter2@",
+        "alice:hunter2",
+        "http://hunter2 horse",
         "\x00",
     ):
         with pytest.raises(UsageError, match="the variable https_proxy holds no proxy") as caught:
             environment_proxy(SECURE, {"https_proxy": wrong})
-        assert "hunter2" not in repr(caught.value) + repr(caught.value.__cause__)
+        assert "hunter2" not in repr(caught.value)
+        assert caught.value.__context__ is None  # which travels in some pickles
 
 
 async def test_the_environment_is_read_unless_told_not_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

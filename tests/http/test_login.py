@@ -4,7 +4,7 @@ import pytest
 
 from asyncnet import http
 from asyncnet.credentials import Credentials
-from asyncnet.errors import AuthenticationError, UsageError
+from asyncnet.errors import AuthenticationError, ProtocolError, UsageError
 from tests.http.site import Site
 from tests.peers import Script
 
@@ -31,6 +31,34 @@ async def test_a_wrong_password_is_one_authentication_error(site: Site) -> None:
     with pytest.raises(AuthenticationError):
         async with http.stream("GET", f"{site.url}/private", Credentials("alice", "hunter2")):
             pass
+
+
+@pytest.mark.parametrize(
+    ("credentials", "said"),
+    [
+        (Credentials("alice", "hunter2"), "no hunter2, no YWxpY2U6aHVudGVyMg==, no aHVudGVyMg=="),
+        (Credentials("alice", lambda: "tok.en"), "no tok.en"),
+    ],
+)
+async def test_a_server_that_repeats_what_it_was_sent_is_not_quoted(credentials: Credentials, said: str) -> None:
+    conversation = f"until \\r\\n\\r\\n\nS: HTTP/1.1 401 {said}\nS: Content-Length: 0\nS:\n"
+    with Script(conversation, check=False, repeat=True) as peer:
+        with pytest.raises(AuthenticationError) as caught:
+            await http.get(f"http://{peer.address}/", credentials)
+    assert caught.value.text == ", ".join(["no ***"] * len(said.split(", ")))
+
+
+async def test_no_cause_of_an_error_bears_the_header_or_the_query() -> None:
+    with Script("until \\r\\n\\r\\n\nS: junk\nS:\n", check=False) as peer:
+        with pytest.raises(ProtocolError) as caught:
+            await http.get(f"http://{peer.address}/?key=hunter2", ALICE)
+    below: list[BaseException | None] = [caught.value]
+    for error in below:
+        if error is not None:
+            assert "hunter2" not in str(error)
+            assert not hasattr(error, "request_info")
+            below += [error.__cause__, error.__context__]
+    assert len(below) > 3
 
 
 async def test_a_401_without_credentials_is_an_answer(site: Site) -> None:

@@ -26,6 +26,13 @@ def asked(method: str = "GET", url: str = "https://example.org/a", body: object 
     return Request(method, place(url), checked_headers(SECRETS), content)
 
 
+@pytest.mark.parametrize("location", ["http://bob:hunter2@[/", "ftp://bob:hunter2@example.org/?hunter2"])
+def test_a_redirect_that_is_not_followed_is_told_without_secrets(location: str) -> None:
+    with pytest.raises(ProtocolError, match=r"//\*\*\*@") as caught:
+        redirected(asked(), 302, location)
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("status", "method", "followed_by"),
     [

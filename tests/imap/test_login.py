@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import logging
+import pickle
+import traceback
 
 import pytest
 
@@ -213,12 +215,14 @@ async def test_a_server_that_leaves_after_a_refusal_has_refused() -> None:
 
 
 async def test_oauthbearer_is_preferred_and_its_refusal_is_answered() -> None:
-    token = b64("n,a=alice,\1auth=Bearer t\1\1")
+    token = b64("n,a=alice,\1auth=Bearer t0ken\1\1")
     talk = (
         f"C: {{tag}} AUTHENTICATE OAUTHBEARER\nS: +\nC: {token}\nS: + {b64(INVALID)}\n"
         f"C: {b64(chr(1))}\nS: {{tag}} NO no\n"
     )
-    error = await refused(offering("AUTH=XOAUTH2", "AUTH=OAUTHBEARER") + talk + talk, Credentials("alice", lambda: "t"))
+    error = await refused(
+        offering("AUTH=XOAUTH2", "AUTH=OAUTHBEARER") + talk + talk, Credentials("alice", lambda: "t0ken")
+    )
     assert isinstance(error, AuthenticationError)
     assert "invalid_token" in error.text
 
@@ -248,3 +252,31 @@ async def test_no_log_holds_the_secret(talk: str, caplog: pytest.LogCaptureFixtu
     assert "LOGOUT" in logged  # aioimaplib does write down what it sends
     for trace in ('se"cret', r"se\"cret", r"se\\\"cret", b64('\0alice\0se"cret\\x')):
         assert trace not in logged
+
+
+REPEATED = {
+    "in words": (offering(), "C: {tag} LOGIN *", "NO not >>!"),
+    "the command": (offering(), "C: {tag} LOGIN *", 'BAD LOGIN "alice" "correct \\\\"horse"'),
+    "in a code": (offering(), "C: {tag} LOGIN *", "NO [X >>] no"),
+    "for a moment": (offering(), "C: {tag} LOGIN *", "NO [UNAVAILABLE] not >>!"),
+    "the response": (offering("SASL-IR", "AUTH=PLAIN"), "C: {tag} AUTHENTICATE PLAIN *", "BAD PLAIN <PLAIN>"),
+    "an answer": (
+        offering("LOGINDISABLED", "AUTH=LOGIN"),
+        "C: {tag} AUTHENTICATE LOGIN\nS: +\nC: *\nS: +\nC: *",
+        "NO <SECRET>",
+    ),
+}
+
+
+@pytest.mark.parametrize(("greeting", "asked", "answer"), REPEATED.values(), ids=REPEATED)
+async def test_no_error_shows_the_secret_even_if_the_server_does(greeting: str, asked: str, answer: str) -> None:
+    secret = 'correct "horse'
+    forms = {">>": secret, "<PLAIN>": b64(f"\0alice\0{secret}"), "<SECRET>": b64(secret)}
+    for name, form in forms.items():
+        answer = answer.replace(name, form)
+    error = await refused(f"{greeting}{asked}\nS: {{tag}} {answer}\n", Credentials("alice", secret))
+    shown = "".join(traceback.format_exception(error)) + repr(pickle.dumps(error))
+    assert not [form for form in (*forms.values(), r"correct \"horse") if form in shown]
+    assert "***" in str(error)
+    assert isinstance(error, AuthenticationError) is not error.transient
+    assert error.__context__ is None  # some picklers take it along

@@ -272,7 +272,6 @@ async def test_twice_the_flags_take_twice_the_steps() -> None:
 LOAD = """
 import asyncio, sys
 from pathlib import Path
-from types import FrameType
 from asyncnet import imap
 from tests.imap.talks import OPEN, LEFT, known
 from tests.peers import Script

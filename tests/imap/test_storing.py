@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from asyncnet import DisconnectedError, RefusedError, UsageError
+from asyncnet import DeadlineError, DisconnectedError, RefusedError, UsageError
 from asyncnet.imap import storing
+from tests.clock import MS
 from tests.imap.talks import LEFT, OPEN, SELECTED, known
 from tests.peers import Script, Talk
 
@@ -78,6 +79,40 @@ async def test_a_refusal_that_is_known_ends_the_next_call_before_it_sends() -> N
                 await flags.store(1, add={"$Work"})
                 await session.noop()  # its answer comes behind the refusal
                 await flags.store(2, add={"$Work"})
+
+
+async def test_a_call_that_waits_and_hears_of_a_refusal_sends_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "_MAX_UNDER_WAY", 1)
+    async with (
+        Script(
+            OPEN
+            + r"""
+            C: {tag} UID STORE 1 +FLAGS.SILENT ($Work)
+            S: {tag} OK
+            C: {tag} UID STORE 2 +FLAGS.SILENT ($Work)
+            S: {tag} NO no
+            C: {tag} NOOP
+            S: {tag} OK
+            """
+            + LEFT
+        ) as peer,
+        known(peer) as session,
+    ):
+        await session.select()
+        async with session.storing() as flags:
+            await flags.store(1, add={"$Work"})
+            with pytest.raises(RefusedError, match="UID STORE 2"):
+                await flags.store(2, add={"$Work"}, remove={r"\Seen"})
+            await session.noop()
+
+
+async def test_a_silent_server_ends_the_block_at_its_deadline_and_the_session() -> None:
+    async with Script(OPEN + "C: {tag} UID STORE 1 *\nsilence\n") as peer, known(peer) as session:
+        await session.select()
+        with pytest.raises(DeadlineError):
+            async with session.storing(timeout=50 * MS) as flags:
+                await flags.store(1, add={r"\Seen"})
+        assert not session.is_open
 
 
 async def test_so_many_are_under_way_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +197,7 @@ async def test_cancelled_at_the_end_it_closes_the_session() -> None:
                 await flags.store(1, add={r"\Seen"})
 
         task = asyncio.create_task(change())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(50 * MS)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

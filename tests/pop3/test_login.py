@@ -291,13 +291,27 @@ async def test_a_login_refused_for_the_moment_is_transient_and_not_about_the_sec
     assert caught.value.transient
 
 
-async def test_no_error_shows_the_secret_even_if_the_server_does() -> None:
-    lines = "C: CAPA\nS: -ERR\nC: USER alice\nS: +OK\nC: PASS correct horse\nS: -ERR not correct horse!\neof"
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "C: CAPA\nS: -ERR\nC: USER alice\nS: +OK\nC: PASS correct horse\nS: -ERR not correct horse!\neof",
+        "C: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN {PLAIN}\nS: -ERR not {PLAIN}!\neof",
+        "C: CAPA\nS: +OK\nS: SASL LOGIN\nS: .\nC: AUTH LOGIN\nS: +\nC: *\nS: +\nC: *\nS: -ERR not {SECRET}!\neof",
+    ],
+    ids=["PASS", "PLAIN", "LOGIN"],
+)
+async def test_no_error_shows_the_secret_even_if_the_server_does(lines: str) -> None:
+    forms = {
+        "{PLAIN}": base64.b64encode(b"\0alice\0correct horse").decode(),
+        "{SECRET}": base64.b64encode(b"correct horse").decode(),
+    }
+    for name, form in forms.items():
+        lines = lines.replace(name, form)
     async with Script(GREETED + lines) as peer:
         with pytest.raises(AuthenticationError) as caught:
             await pop3.session(url(peer), ALICE).open()
     shown = "".join(traceback.format_exception(caught.value)) + repr(pickle.dumps(caught.value))
-    assert "correct horse" not in shown
+    assert not [form for form in ("correct horse", *forms.values()) if form in shown]
     assert "not ***!" in shown
     assert caught.value.__context__ is None  # some picklers (tblib's, which Dask installs) take it along
 

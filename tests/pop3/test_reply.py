@@ -177,7 +177,7 @@ def test_a_refused_login_is_about_the_secret_unless_the_code_says_not(
 
 
 def test_a_secret_that_the_server_repeats_is_in_no_field_of_the_error() -> None:
-    error = reply.login_refusal(b"-ERR bad password: hunter2", "hunter2", "hunter2 has expired")
+    error = reply.login_refusal(b"-ERR bad password: hunter2", "hunter2", reason="hunter2 has expired")
     assert "hunter2" not in f"{error!s}{error!r}{error.args}{error.__dict__}"
     assert "***" in error.text
     assert reply.login_refusal(b"-ERR no", "").text == "no"

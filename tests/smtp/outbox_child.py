@@ -1,7 +1,8 @@
 """A process that fills and empties an outbox until it is done or killed: `outbox_child FOLDER URL COUNT [TO]`.
 
-The file `put` beside the folder gets a line "begun N" before message N is put into the outbox, and "done N" when it is
-there; one that is done is not put again. So a message with two "begun" may have been put twice, by us.
+The file `put` beside the folder gets a line "open" once the outbox is, "begun N" before message N is put into it, and
+"done N" when it is there; one that is done is not put again. So a message with two "begun" may have been put twice, by
+us.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ async def main(folder: str, url: str, count: int, to: str) -> None:
     retry = Retry(attempts=1000, first_delay=0.05, max_delay=0.5)
     async with smtp.outbox(folder, url, size=4, retry=retry) as box:
         with log.open("a", buffering=1) as put:
+            put.write("open\n")  # the first sign of work, also where all has been put
             for number in range(count):
                 if number not in done:
                     message = f"Message-ID: <{number}@example.org>\r\nSubject: {number}\r\n\r\nnumber {number}\r\n"
@@ -56,7 +58,7 @@ async def killed(folder: Path, url: str, count: int, to: str, chance: random.Ran
     """
     log = folder.parent / "put"
     before = log.stat().st_size if log.exists() else 0
-    most = 100 if count <= 100 else 500
+    most = 100 if count <= 100 else 200
     with start(folder, url, count, to) as child:
         for _ in range(100):
             if child.poll() is not None or (log.exists() and log.stat().st_size != before):

@@ -1,6 +1,7 @@
 """The exchange writes in step with the server and never much at a time, so that the loop is free and memory small."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import pytest
@@ -19,8 +20,8 @@ from tests.memory import peak_memory
 class Recorder(asyncio.Transport):
     """A transport that keeps what is written, and is as full as the test wants it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, sock: object = None) -> None:
+        super().__init__({"socket": sock})
         self.written: list[bytes] = []
         self.unsent = 0
         self.closing = False
@@ -273,3 +274,48 @@ def test_sending_a_big_message_costs_no_memory() -> None:
     held = peak_memory(_SENDING, "50000000", "hold")
     sent = peak_memory(_SENDING, "50000000", "send")
     assert sent - held < 6_000_000
+
+
+class Acknowledging(socket.socket):
+    """A socket that counts how often it was told to acknowledge at once."""
+
+    count = 0
+
+    def setsockopt(self, *option: object) -> None:  # type: ignore[override]
+        super().setsockopt(*option)  # type: ignore[call-overload]
+        self.count += option[:2] == (socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
+
+async def over(sock: object) -> Exchange:
+    exchange = Exchange(Endpoint.parse("smtp://example.org"))
+    exchange.connection_made(Recorder(sock))
+    exchange.data_received(b"220 hi\r\n")
+    assert (await exchange.greeting).code == 220
+    return exchange
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux alone has it")
+async def test_replies_are_acknowledged_at_once_only_amid_the_chunks_of_a_message() -> None:
+    with Acknowledging(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        exchange = await over(sock)
+        counts = []
+        for is_chunk in (False, True, True, False):
+            exchange.ask(b"BDAT 1", "BDAT", b"x", is_chunk=is_chunk)
+        exchange.flush()
+        for _ in range(4):
+            exchange.data_received(b"250 ok\r\n")
+            counts.append(sock.count)
+    assert counts == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_reply_amid_chunks_is_taken_although_the_socket_is_closed(loop: str) -> None:
+    sock: object = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.close()  # type: ignore[attr-defined]
+    if loop == "uvloop":
+        sock = pytest.importorskip("uvloop.loop").PseudoSocket(socket.AF_INET, socket.SOCK_STREAM, 0, -1)
+    exchange = await over(sock)
+    first, _ = (exchange.ask(b"BDAT 1", "BDAT", b"x", is_chunk=True) for _ in range(2))
+    exchange.flush()
+    exchange.data_received(b"250 ok\r\n")
+    assert (await exchange.answer(first)).code == 250

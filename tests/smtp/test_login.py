@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import hmac
+import pickle
+import traceback
 
 import pytest
 
-from asyncnet import AuthenticationError, Credentials, DisconnectedError, ProtocolError, UsageError, smtp
+from asyncnet import AuthenticationError, Credentials, DisconnectedError, NetError, ProtocolError, UsageError, smtp
 from tests.peers import Script, Talk
 from tests.smtp.talks import ALICE, AUTH_ALICE, LEFT, greeted, url
 
@@ -195,3 +197,20 @@ async def test_a_link_lost_in_mid_login_names_no_line_of_it() -> None:
             await smtp.session(url(peer), Credentials("alice", "secretsecret")).open()
     assert caught.value.operation == "AUTH"
     assert _b64("secretsecret") not in repr(vars(caught.value)) + str(caught.value)
+
+
+@pytest.mark.parametrize("code", [535, 454, 421, 250])
+@pytest.mark.parametrize("form", ["correct horse", AUTH_ALICE.split()[-1], _b64("correct horse")])
+async def test_no_error_shows_the_secret_even_if_the_server_does(code: int, form: str) -> None:
+    async with Script(greeted("AUTH PLAIN") + f"C: {AUTH_ALICE}\nS: {code}-no,\nS: {code} not {form}!\n") as peer:
+        with pytest.raises(NetError) as caught:
+            await smtp.session(url(peer), ALICE).open()
+    assert form not in "".join(traceback.format_exception(caught.value)) + repr(pickle.dumps(caught.value))
+    assert "not ***!" in str(caught.value)
+    assert caught.value.__context__ is None  # some picklers take it along
+
+
+@pytest.mark.parametrize("secret", ["x", "t0ken" * 70])
+async def test_a_secret_is_hidden_however_short_or_long_it_is(secret: str) -> None:
+    talk = f"C: AUTH PLAIN *\nS: 535 AUTH PLAIN {_b64(f'{chr(0)}alice{chr(0)}{secret}')}\n"
+    assert (await _refused(talk, Credentials("alice", secret), "AUTH PLAIN")).text == "AUTH PLAIN ***"
