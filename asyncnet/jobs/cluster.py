@@ -57,7 +57,7 @@ class Cluster:
             there.
         batch: how many jobs make a lease; where there are less, less go.
         max_value_bytes: the biggest value that comes home; a bigger one is a LimitError of its job.
-        patience: seconds to wait for a worker when there is none, before the run is given up.
+        patience: seconds to wait for a worker when there is none, or none that answers, before the run is given up.
 
     Raises:
         UsageError: not an address, no TLS to another machine, or a number out of range.
@@ -189,7 +189,7 @@ class Link:
         except (OSError, KeyError, ValueError) as error:  # Dask raises ValueError for a worker that it does not know
             raise WorkerLost(f"the worker is lost: {printable(str(error))}", endpoint=worker) from error
         if not ok:
-            raise value
+            raise pickle.loads(value)
         return value
 
 
@@ -271,7 +271,7 @@ def own_version() -> str:
     return importlib.metadata.version("asyncnet")
 
 
-# What workers run. A NetError is given back and not raised, for Dask would log it with all arguments.
+# What workers run. An error is given back (`_failure`) and not raised, for Dask would log it with all arguments.
 
 
 async def open_station(data: bytes, dask_worker: Any) -> tuple[bool, Any]:
@@ -283,8 +283,8 @@ async def open_station(data: bytes, dask_worker: Any) -> tuple[bool, Any]:
         await dask_worker.plugin_add(_plugin(), name=_PLUGIN)
     try:
         opened(dask_worker.id, number, terms)
-    except NetError as error:
-        return False, error
+    except Exception as error:  # of a module that cannot be imported, too, which is no worker lost
+        return False, _failure(error)
     return True, (dask_worker.id, own_version())
 
 
@@ -295,10 +295,17 @@ async def lease_jobs(data: bytes, dask_worker: Any) -> tuple[bool, Any]:
     who, number, jobs, names = pickle.loads(data)
     try:
         return True, await station(who if who == dask_worker.id else "", number).lease(jobs, names)
-    except NetError as error:
-        return False, error
     except Exception as error:
-        return False, UsageError(f"the station failed: {type(error).__name__}: {printable(str(error))}")
+        return False, _failure(error)
+
+
+def _failure(error: Exception) -> bytes:
+    """Pack what a call has failed with."""
+    from asyncnet.jobs.lease import bare
+
+    if not isinstance(error, NetError):
+        error = UsageError(f"the station failed: {type(error).__name__}: {printable(str(error))}")
+    return bare(error)
 
 
 async def close_station(data: bytes) -> tuple[bool, Any]:

@@ -238,7 +238,7 @@ class _Post(_Delivery["Response"]):
 
     def _identity(self) -> str:
         form, json, body = self.content
-        sent = repr(form) if form is not None else body if body is not None else json_.dumps(json, sort_keys=True)
+        sent = repr(form) if form is not None else _told(json) if body is None else body
         return identity("POST", self._endpoint, self._credentials, sent, self.once)
 
     async def _perform(self, worker: Worker) -> Response:
@@ -278,7 +278,7 @@ class _Send(_Delivery["Receipt"]):
 
     def _identity(self) -> str:
         to = self.recipients if isinstance(self.recipients, str) else " ".join(self.recipients or ())
-        message = self.message.as_bytes() if isinstance(self.message, EmailMessage) else self.message
+        message = _raw(self.message) if isinstance(self.message, EmailMessage) else self.message
         return identity("SEND", self._endpoint, self._credentials, message, self.sender or "", to)
 
     async def _perform(self, worker: Worker) -> Receipt:
@@ -347,6 +347,20 @@ class _Exchange(_Delivery[bytes]):
         if self._endpoint.security is not Security.TLS:
             await connection.write_eof()
         return await read_to_end(connection, self.max_bytes, self._endpoint, "exchange")
+
+
+def _told(json: Any) -> str:
+    try:
+        return json_.dumps(json, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):  # names of several types; or no JSON, which is for the job to say
+        return repr(json)
+
+
+def _raw(message: EmailMessage) -> bytes | str:
+    try:
+        return message.as_bytes()
+    except Exception:  # a message that cannot be written, which is for the job to say; `email` raises anything
+        return repr(message.items())
 
 
 def _is_harmless(error: NetError) -> bool:

@@ -221,7 +221,11 @@ class Fleet:
         return jobs, sorted(names, key=str)
 
     async def _settle(self, link: Link, shard: Shard) -> bool:
-        """Open a station for a shard, at the worker that has the fewest; False if that one was lost meanwhile."""
+        """Open a station for a shard, at the worker that has the fewest; False if that one was lost meanwhile.
+
+        Raises:
+            ConnectError: that went on for as long as the cluster is to be waited for.
+        """
         workers = await self._some_workers(link)
         taken = Counter(other.worker for other in self._shards)
         worker = min(workers, key=lambda worker: (worker == shard.shunned, taken[worker]))
@@ -229,13 +233,18 @@ class Fleet:
         shard.worker, shard.station = worker, station  # counted from now on, and closed whatever happens
         try:
             who, version = await link.open(worker, station, shard.terms)
-        except (WorkerLost, ClosedError):
+        except (WorkerLost, ClosedError) as error:
             shard.worker, shard.station, shard.shunned = "", "", worker
+            now = self._loop.time()
+            shard.failing = now if shard.failing is None else shard.failing
+            if now - shard.failing > self._cluster.patience:
+                why = f"no worker could be used for {self._cluster.patience:g} seconds: {error.message}"
+                raise ConnectError(why, endpoint=self._cluster.address) from error
             await asyncio.sleep(_AGAIN_SECONDS)
             return False
         if version != (ours := own_version()):
             raise UsageError(f"the worker at {worker} has asyncnet {version}, and here is {ours}")
-        shard.who = who
+        shard.who, shard.failing = who, None
         return True
 
     async def _some_workers(self, link: Link) -> list[str]:

@@ -97,8 +97,9 @@ class Job(Generic[T_co]):
 
     @property
     def _shown(self) -> str:
-        # The name where anybody may read it: in errors and logs.
-        return self.name
+        # The name where anybody may read it: in errors and logs. It may be a URL, or a line with one in it, though a
+        # wrong one, and what stands in the query may be a secret.
+        return self.name.partition("?")[0] if "://" in self.name else self.name
 
     @overload
     def then(self, function: Callable[[T_co], Job[U]]) -> Job[U]: ...

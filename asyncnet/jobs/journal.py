@@ -111,7 +111,7 @@ class Journal(Observer):
         Raises:
             UsageError: there is something and it is not to be resumed, another process has it, it cannot be used, or
                 the output is shorter than the journal says.
-            OSError: it cannot be written.
+            OSError: it cannot be read or written: the disk is full, or it is damaged.
 
         A million jobs that had ended take about a second.
         """

@@ -198,9 +198,23 @@ def fit(outcome: Outcome[Any], max_bytes: int) -> Outcome[Any]:
     return outcome
 
 
+class _Teller(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        # As it packs itself: tblib's picklers, which Dask installs, would take along what led to it, and with that what
+        # no error of ours tells.
+        return value.__reduce_ex__(5) if isinstance(value, BaseException) else NotImplemented
+
+
+def bare(value: object) -> bytes:
+    """Pack a value; errors in it go without cause, context and traceback."""
+    file = io.BytesIO()
+    _Teller(file, protocol=5).dump(value)
+    return file.getvalue()
+
+
 def _travelling(error: Exception) -> Exception:
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.loads(bare(error))
     except Exception:
         return NetError(f"{type(error).__name__}: {printable(str(error))}")
     return error
@@ -209,14 +223,14 @@ def _travelling(error: Exception) -> Exception:
 def told(reply: Reply) -> bytes:
     """Pack a reply; an outcome whose value cannot be packed has failed."""
     try:
-        return pickle.dumps(reply, protocol=5)
+        return bare(reply)
     except Exception:
-        return pickle.dumps(Reply([(number, _packable(outcome)) for number, outcome in reply.ended], []), protocol=5)
+        return bare(Reply([(number, _packable(outcome)) for number, outcome in reply.ended], []))
 
 
 def _packable(outcome: Outcome[Any]) -> Outcome[Any]:
     try:
-        pickle.dumps(outcome, protocol=5)
+        bare(outcome)
     except Exception as error:
         kind = type(outcome.value).__name__
         why = f"its value, a {kind}, cannot travel from worker to home: {printable(str(error))}"

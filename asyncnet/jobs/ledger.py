@@ -32,6 +32,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from asyncnet.errors import UsageError
 
@@ -46,15 +47,18 @@ _FORMAT = 2
 _MERGING_KIB, _ASKING_KIB = 1000, 200
 """Pages that sqlite keeps: of a tree of a million random keys next to none would be met again."""
 
+# json_extract and not ->>, which sqlite has since 3.38: Python takes the system's, which may be older.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ended (number INTEGER PRIMARY KEY, keys BLOB NOT NULL, lines TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS known (key INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS merged
     (log INTEGER NOT NULL, position INTEGER NOT NULL, failed INTEGER NOT NULL, later INTEGER NOT NULL);
 INSERT INTO merged SELECT 0, 0, 0, 0 WHERE NOT EXISTS (SELECT * FROM merged);
-CREATE VIEW IF NOT EXISTS jobs AS SELECT ended.number * 1000 + key AS number, value ->> 2 AS name,
-    CASE value ->> 3 WHEN 1 THEN 'done' ELSE 'failed' END AS state, value ->> 4 AS attempts, value ->> 5 AS seconds,
-    value ->> 7 AS error, value ->> 8 AS text, value ->> 9 AS transient
+CREATE VIEW IF NOT EXISTS jobs AS SELECT ended.number * 1000 + key AS number,
+    json_extract(value, '$[2]') AS name,
+    CASE json_extract(value, '$[3]') WHEN 1 THEN 'done' ELSE 'failed' END AS state,
+    json_extract(value, '$[4]') AS attempts, json_extract(value, '$[5]') AS seconds,
+    json_extract(value, '$[7]') AS error, json_extract(value, '$[8]') AS text, json_extract(value, '$[9]') AS transient
     FROM ended, json_each('[' || rtrim(replace(lines, char(10), ','), ',') || ']');
 """
 _ENDED = "INSERT INTO ended (keys, lines) VALUES (?, ?)"
@@ -70,6 +74,8 @@ class Ledger:
 
     Raises:
         UsageError: another process has it, it cannot be used, or a newer asyncnet has written it.
+
+    What cannot be read or written later on is an OSError, whichever method meets it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,7 +122,7 @@ class Ledger:
 
     def logs(self) -> list[int]:
         """Give the numbers of the logs that are not merged, oldest first; those that are merged are removed."""
-        merged = self._asking.execute("SELECT log FROM merged").fetchone()[0]
+        merged = self.last_log
         found = sorted(int(match[1]) for name in os.listdir(self.folder) if (match := _LOG.fullmatch(name)))
         for number in found:
             if number <= merged:
@@ -126,17 +132,17 @@ class Ledger:
     @property
     def last_log(self) -> int:
         """The number of the last log that was merged; 0 if none was."""
-        return int(self._asking.execute("SELECT log FROM merged").fetchone()[0])
+        return int(self._row("SELECT log FROM merged")[0])
 
     @property
     def position(self) -> int:
         """How long the output was when the last job ended that is merged."""
-        return int(self._asking.execute("SELECT position FROM merged").fetchone()[0])
+        return int(self._row("SELECT position FROM merged")[0])
 
     @property
     def failures(self) -> tuple[int, int]:
         """How many have failed for good, and how many for now."""
-        failed, later = self._asking.execute("SELECT failed, later FROM merged").fetchone()
+        failed, later = self._row("SELECT failed, later FROM merged")
         return int(failed), int(later)
 
     def merge(self, number: int, whole: bytes | None = None) -> None:
@@ -146,6 +152,11 @@ class Ledger:
             number: which log.
             whole: the whole lines in it; None reads it.
         """
+        with _told(self.folder):
+            self._merge(number, whole)
+        self.log(number).unlink()
+
+    def _merge(self, number: int, whole: bytes | None) -> None:
         position = failed = later = 0
         connection, fresh = self._connected(_MERGING_KIB), array("q")
         try:
@@ -168,20 +179,27 @@ class Ledger:
             connection.execute("COMMIT")
         finally:
             connection.close()
-        self.log(number).unlink()
 
     # Keys.
 
+    def _row(self, query: str, *values: int) -> Any:
+        with _told(self.folder):
+            return self._asking.execute(query, values).fetchone()
+
     def ended_keys(self) -> Iterator[int]:
         """Give the keys of all that has ended."""
-        rows = self._asking.execute("SELECT keys FROM ended")
-        return itertools.chain.from_iterable(array("q", keys) for (keys,) in rows)
+        return itertools.chain.from_iterable(self._portions())
+
+    def _portions(self) -> Iterator[array[int]]:
+        with _told(self.folder):
+            for (keys,) in self._asking.execute("SELECT keys FROM ended"):
+                yield array("q", keys)
 
     def has(self, key: int) -> bool:
         """Whether this one has ended, by what is merged."""
         if self.passes(key):
             return True
-        return self._asking.execute("SELECT 1 FROM known WHERE key = ?", (key,)).fetchone() is not None
+        return self._row("SELECT 1 FROM known WHERE key = ?", key) is not None
 
     def passes(self, key: int) -> bool:
         """Whether this is one of those that ended next, in an earlier run; once for each.
@@ -205,10 +223,20 @@ class Ledger:
         if self._walked < 0:
             return
         query = "SELECT number, keys FROM ended WHERE number > ? ORDER BY number LIMIT ?"
-        found = self._asking.execute(query, (self._walked, _ROWS)).fetchall()
+        with _told(self.folder):
+            found = self._asking.execute(query, (self._walked, _ROWS)).fetchall()
         self._walked = found[-1][0] if found else -1
         for _, keys in found:
             self._ahead.update(array("q", keys))
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Raise what sqlite raises as the failure of a disk, which it is: full, gone or damaged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, f"the journal cannot be used: {error}", str(folder)) from error
 
 
 def _know(connection: sqlite3.Connection, keys: array[int]) -> None:

@@ -7,6 +7,7 @@ journal was merged).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -182,10 +183,13 @@ class Sqlite(Output):
         self._files = files
         self._error = sqlite3.Error
         try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.executescript(_SCHEMA)
+            with contextlib.ExitStack() as undone:
+                self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                undone.callback(self._database.close)
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = NORMAL")
+                self._database.executescript(_SCHEMA)
+                undone.pop_all()
         except sqlite3.Error as error:
             raise UsageError(f"cannot write into {path}: {error}") from error
 
@@ -202,12 +206,9 @@ class Sqlite(Output):
                 made.pop(name, None)
         error = made.get("error", {}).get("type")
         row = (key, outcome.name, outcome.ok, made.get("status"), outcome.attempts, outcome.seconds, error)
-        try:
-            self._database.execute(
-                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, json_line(made)[:-1], body)
-            )
-        except self._error as failure:
-            raise OSError(5, f"the outcomes cannot be written: {failure}") from failure
+        self._write(
+            "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, json_line(made)[:-1], body)
+        )
 
     def recover(self, position: int) -> None:
         """Sweep the files; a row that was not journalled is written over when its job is done again."""
@@ -216,7 +217,13 @@ class Sqlite(Output):
 
     def sync(self) -> None:
         """Bring it to the disk."""
-        self._database.execute("PRAGMA wal_checkpoint(FULL)")
+        self._write("PRAGMA wal_checkpoint(FULL)")
+
+    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        try:
+            self._database.execute(statement, values)
+        except self._error as error:
+            raise OSError(5, f"the outcomes cannot be written: {error}") from error
 
     def close(self) -> None:
         """Let go of it; twice is once."""

@@ -130,7 +130,7 @@ class Report(Observer):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = Path(path)
-        self._title = title
+        self._title = printable(title)
         self._clock = clock
         self._start = clock()
         self._date = time.time()

@@ -49,6 +49,7 @@ class Shard:
         who: what tells that worker from others at the same address.
         station: the number of its station there.
         shunned: the address of the worker that was lost last: it may be listed for a while yet.
+        failing: since when no station could be opened, by the loop's clock; None while that is not so.
     """
 
     terms: Terms
@@ -58,6 +59,7 @@ class Shard:
     who: str = ""
     station: str = ""
     shunned: str = ""
+    failing: float | None = None
 
     @property
     def room(self) -> int:

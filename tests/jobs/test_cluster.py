@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -173,6 +174,34 @@ async def test_what_cannot_travel_fails_alone():
     assert outcomes[1].value == 2
 
 
+@pytest.mark.parametrize("failure", [ValueError("no such setting"), OSError(2, "no such setting")])
+async def test_what_a_module_at_the_worker_raises_ends_the_run(failure, monkeypatch):
+    def fails(name: str):
+        raise failure
+
+    monkeypatch.setattr("asyncnet.jobs.station.named", fails)
+    async with in_process(1) as scheduler, asyncio.timeout(5.0):
+        with pytest.raises(UsageError, match="no such setting"):
+            where = jobs.Cluster(scheduler.address, credentials="module:find")
+            await jobs.run([jobs.call(travelling.double, 1)], cluster=where)
+
+
+async def test_what_led_to_an_error_at_a_worker_stays_there(monkeypatch):
+    def fails(name: str):
+        try:
+            raise ValueError(travelling.SECRET)
+        except ValueError as error:
+            raise UsageError("no such client") from error
+
+    monkeypatch.setattr("asyncnet.jobs.station.named", fails)
+    async with in_process(1) as scheduler:
+        for where in ({"credentials": "module:find"}, {"client": "module:client"}):
+            with pytest.raises(UsageError, match="no such client") as caught:
+                cluster = jobs.Cluster(scheduler.address, **where)
+                await jobs.run([jobs.call(travelling.double, 1)], cluster=cluster)
+            assert travelling.SECRET not in "".join(traceback.format_exception(caught.value))
+
+
 async def test_the_time_of_a_run_ends_its_leases():
     async with in_process() as scheduler:
         source = [jobs.call(travelling.sleep, 60.0, name=str(at)) for at in range(500)]
@@ -224,6 +253,16 @@ async def test_a_worker_that_ends_takes_its_stations_with_it():
 async def test_without_workers_a_run_is_given_up():
     async with in_process(workers=0) as scheduler:
         with pytest.raises(ConnectError, match="no worker"):
+            await jobs.run(["tcp://a.example:7"], cluster=jobs.Cluster(scheduler.address, patience=10 * MS))
+
+
+async def test_a_worker_that_is_there_and_cannot_be_used_is_not_waited_for_forever(monkeypatch):
+    async def gone(data):
+        raise OSError("gone")
+
+    monkeypatch.setattr(clusters, "open_station", gone)
+    async with in_process(1) as scheduler, asyncio.timeout(10.0):
+        with pytest.raises(ConnectError, match="no worker could be used"):
             await jobs.run(["tcp://a.example:7"], cluster=jobs.Cluster(scheduler.address, patience=10 * MS))
 
 

@@ -15,7 +15,7 @@ from asyncnet.errors import (
     StatusError,
     UsageError,
 )
-from asyncnet.jobs import Retry, exchange, fetch, post, run, send
+from asyncnet.jobs import Journal, Retry, exchange, fetch, post, run, send
 from tests.jobs.test_observer import Notes
 from tests.peers import Script
 
@@ -298,6 +298,26 @@ def test_keys_tell_apart_what_differs_and_hold_no_secret():
     again = fetch(f"{url}?token=hunter2", timeout=5.0, retry=AGAIN)
     assert again.key == keys[1], "neither the timeout nor the retry is a part of what is done"
     assert fetch(url, name="mine").key == "mine"
+
+
+def _unwritable() -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "a@example.org", "b@example.org"
+    mail.set_payload("\u00fc")
+    return mail
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        post("http://127.0.0.1:1/", json={"a": object()}),
+        post("http://127.0.0.1:1/", json={1: "a", "b": 2}),
+        send(_unwritable(), "smtp://127.0.0.1:1"),
+    ],
+)
+async def test_what_makes_no_key_by_itself_fails_alone_in_a_run_with_a_journal(job, tmp_path):
+    outcome = await one(job, observers=[await Journal.open(tmp_path / "run")])
+    assert isinstance(outcome.error, UsageError | ConnectError)
 
 
 async def test_a_status_of_400_or_more_is_a_failure_of_a_post():

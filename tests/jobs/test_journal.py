@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asyncnet.errors import ClosedError, ConnectError, NetError, UsageError
-from asyncnet.jobs import Job, Outcome, call
+from asyncnet.jobs import Job, Outcome, Report, call, run
 from asyncnet.jobs.journal import Journal
 from asyncnet.jobs.outputs import JsonLines, Sqlite
 from asyncnet.jobs.recovery import recovered
@@ -457,6 +457,19 @@ async def test_sqlite_has_each_job_once_wherever_it_was_killed(tmp_path):
     assert found == [("a", 1, b"body"), ("b", 1, b"body"), ("c", 1, b"body")]
 
 
+WRONG = ["smtp://a.example/?token=hunter2", "https://a b/?token=hunter2", "no://a/?hunter2"]
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, job('{"url": "https://a.example/?token=hunter2"}')])
+async def test_the_query_of_a_line_that_is_wrong_is_not_shown(wrong, tmp_path):
+    journal, report = await Journal.open(tmp_path / "run"), Report(tmp_path / "run.html")
+    (outcome,) = await run([wrong], observers=[journal, report])
+    assert "hunter2" in outcome.name, "whose outcome it is has to be known"
+    assert rows(tmp_path / "run")[0][0] == outcome.name.partition("?")[0]
+    for path in (tmp_path / "run.html", *(tmp_path / "run").iterdir()):
+        assert b"hunter2" not in path.read_bytes()
+
+
 # a disk that fails
 
 
@@ -500,6 +513,41 @@ async def test_a_merge_that_fails_ends_the_run_and_loses_nothing(tmp_path, monke
     play(again, *"abcdefg")
     await again.aclose()
     assert sorted(written(crash.out)) == list("abcdefg")
+
+
+async def test_a_ledger_that_is_damaged_is_the_failure_of_a_disk(tmp_path):
+    journal = await Journal.open(tmp_path / "run", batch=100)
+    play(journal, *(str(at) for at in range(2000)))
+    await journal.aclose()
+    ledger = tmp_path / "run" / "ledger.sqlite"
+    whole = ledger.read_bytes()
+    fates = set()
+    for page in range(1, len(whole) // 4096):
+        ledger.write_bytes(whole[: page * 4096] + b"\xff" * 4096 + whole[(page + 1) * 4096 :])
+        fates.add(await _fate(tmp_path / "run"))
+    assert fates - {None} == {UsageError, OSError}, "no error of sqlite's own"
+
+
+async def _fate(folder: Path) -> type[Exception] | None:
+    try:
+        journal = await Journal.open(folder, resume=True)
+        try:
+            play(journal, *(str(at) for at in range(100)))
+        finally:
+            await journal.aclose()
+    except Exception as error:
+        return type(error)
+    return None
+
+
+async def test_rows_that_cannot_be_written_are_the_failure_of_a_disk(tmp_path):
+    output = Sqlite(tmp_path / "out.sqlite")
+    output.put(1, done("a"))
+    output.close()
+    with pytest.raises(OSError, match="cannot be written"):
+        output.put(2, done("b"))
+    with pytest.raises(OSError, match="cannot be written"):
+        output.sync()
 
 
 def _failing(*_: object) -> None:

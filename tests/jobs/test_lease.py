@@ -1,12 +1,14 @@
 """Leases: jobs travel as they are, but for secrets, which never do."""
 
+import copyreg
 import functools
 import pickle
 import ssl
+from types import TracebackType
 
 import pytest
 
-from asyncnet import Credentials, LimitError, NetError, Proxy, UsageError, jobs
+from asyncnet import AllFailed, ConnectError, Credentials, LimitError, NetError, Proxy, UsageError, jobs
 from asyncnet.jobs.lease import Name, Reply, fit, heard, packed, place_of, told, unpacked
 from tests.jobs import travelling
 
@@ -148,3 +150,53 @@ def test_a_foreign_error_that_cannot_travel_becomes_one_of_ours():
 
     assert isinstance(fit(jobs.Outcome("x", None, Local("why")), 4).error, NetError)
     assert isinstance(fit(jobs.Outcome("x", None, KeyError("why")), 4).error, KeyError)
+
+
+class Held(Exception):
+    """An error that holds what cannot be packed."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told)
+        self.held = lambda: told
+
+
+def _failed(cause: Exception) -> NetError:
+    """An error of ours as an adapter raises it, with what led to it."""
+    try:
+        try:
+            raise cause
+        except type(cause) as error:
+            raise ConnectError("refused", transient=True) from error
+    except ConnectError as error:
+        return error
+
+
+@pytest.fixture
+def tblib(monkeypatch):
+    """Errors are packed as they are at a worker, where Dask has installed these picklers."""
+    support = pytest.importorskip("tblib.pickling_support")
+    monkeypatch.setitem(copyreg.dispatch_table, TracebackType, support.pickle_traceback)
+    for kind in (ConnectError, AllFailed, NetError, ValueError, Held):
+        monkeypatch.setitem(copyreg.dispatch_table, kind, support.pickle_exception)
+
+
+def test_what_led_to_an_error_does_not_travel(tblib):
+    error = _failed(ValueError(SECRET))
+    assert SECRET.encode() in pickle.dumps(error), "the picklers are there"
+    foreign = ValueError("why")
+    foreign.__context__ = ValueError(SECRET)
+    ended = [
+        fit(jobs.Outcome(str(at), None, one), 4) for at, one in enumerate([error, AllFailed(errors=[error]), foreign])
+    ]
+    data = told(Reply(list(enumerate(ended)), [(0, error, 0.5)]))
+    assert SECRET.encode() not in data
+    there = [outcome.error for _, outcome in heard(data).ended]
+    assert [type(one) for one in there] == [ConnectError, AllFailed, ValueError]
+    assert (there[0].transient, str(there[0])) == (True, "refused")
+    assert all(one.__cause__ is one.__context__ is one.__traceback__ is None for one in there)
+
+
+def test_a_cause_that_cannot_be_packed_changes_no_error(tblib):
+    outcome = fit(jobs.Outcome("x", None, _failed(Held("why"))), 4)
+    ((_, there),) = heard(told(Reply([(1, outcome)], []))).ended
+    assert (type(there.error), str(there.error)) == (ConnectError, "refused")

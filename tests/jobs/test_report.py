@@ -72,6 +72,11 @@ def test_what_is_hostile_is_data_and_never_markup(tmp_path):
     assert "unsafe" not in policy
 
 
+async def test_a_title_of_half_a_character_is_written_too(tmp_path):
+    await Report(tmp_path / "run.html", "of \udc80").aclose()
+    assert embedded((tmp_path / "run.html").read_text())["title"] == "of \\udc80"
+
+
 def test_the_page_asks_the_network_for_nothing(tmp_path):
     text = page(Report(tmp_path / "x", clock=Clock()).data())
     addresses = set(re.findall(r"https?://[^\s\"'`<)]+", text))
