@@ -33,6 +33,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Take in what is there and what comes, until cancelled; a refused login or mailbox ends it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         state = self.folder / "state"
         since = state.read_text() if state.exists() else await self.beginning()
         async with imap.watch(
@@ -40,7 +41,9 @@ class Ingest:
         ) as arrivals:
             async for arrival in arrivals:
                 await self.take_in(arrival.message.parse(), f"{arrival.state}")
-                state.write_text(str(arrival.state))
+                written = self.folder / "state.new"
+                written.write_text(str(arrival.state))
+                written.replace(state)  # at once: a kill leaves the one or the other, and never half of one
 
     async def beginning(self) -> imap.WatchState:
         """Give the state from which on the watch tells everything in the mailbox."""

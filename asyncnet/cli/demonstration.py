@@ -51,6 +51,7 @@ class Demonstration:
         self._report = report
         self._rows: list[tuple[str, str, str, bool]] = []
         self._absent: list[str] = []
+        self._subject = ""
         self._tls: ssl.SSLContext | None = None
         self._has_imap = _is_installed("aioimaplib")
 
@@ -58,8 +59,10 @@ class Demonstration:
         """Do them, print the table, and give the exit status."""
         began = time.perf_counter()
         async with contextlib.AsyncExitStack() as stack:
+            lab, other = Lab(), Lab()
             with self._step("servers") as said:
-                lab, other = [await stack.enter_async_context(Lab()) for _ in range(2)]
+                for one in (lab, other):
+                    await stack.enter_async_context(one)
                 self._trust(lab)
                 said("SMTP, IMAP, POP3, HTTP and echo on 127.0.0.1" + (", with TLS" if self._tls else ""))
             await self._mail(lab)
@@ -107,7 +110,7 @@ class Demonstration:
         with self._step("POP3") as said:
             drop = await pop3.fetch(self._url(lab.pop3), lab.credentials, tls=self._tls, timeout=_TIMEOUT)
             said(f"fetched {text.number(len(drop), 'message')}, {text.size(len(drop[0].raw))}")
-        self._subject = str(drop[0].parse()["Subject"])
+            self._subject = str(drop[0].parse()["Subject"])
 
     @contextlib.asynccontextmanager
     async def _watching(self, lab: Lab) -> AsyncIterator[asyncio.Task[int] | None]:
@@ -149,7 +152,10 @@ class Demonstration:
                 await pop3.fetch(self._url(lab.pop3), lab.credentials, tls=self._tls, timeout=_TIMEOUT)
             except NetError as error:
                 said(f"the server hung up after 100 bytes: {type(error).__name__}, worth trying again")
-            lab.faults.clear()
+            else:
+                raise AssertionError("the server did not hang up")
+            finally:
+                lab.faults.clear()
 
     # Jobs.
 

@@ -105,7 +105,10 @@ def _write_ca(lab: Lab, path: Path, screen: Screen, optional: bool) -> Path | No
             raise
         screen.say(f"no TLS: {error}")
         return None
-    path.write_bytes(pem)
+    try:
+        path.write_bytes(pem)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
     return path.absolute()
 
 

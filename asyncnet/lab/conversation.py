@@ -110,11 +110,15 @@ class Conversation:
             searched += self._at
         line = bytes(self._in[self._at : end + 1])
         self._at = end + 1
-        self.dialogue.say("C", b"(a secret)" if secret else line)
+        wrong = ""
         if len(line) > max_bytes:
-            raise BadLine(f"a line of {len(line)} bytes; {max_bytes} are allowed")
-        if not line.endswith(b"\r\n") or b"\r" in line[:-2]:
-            raise BadLine("a bare CR or LF; a line ends in CRLF")
+            wrong = f"a line of {len(line)} bytes; {max_bytes} are allowed"
+        elif not line.endswith(b"\r\n") or b"\r" in line[:-2]:
+            wrong = "a bare CR or LF; a line ends in CRLF"
+        if wrong:  # nobody takes it apart, to see whether it holds a secret
+            self.dialogue.say("C", f"({wrong})".encode())
+            raise BadLine(wrong)
+        self.dialogue.say("C", b"(a secret)" if secret else line)
         return line[:-2]
 
     async def _drop_line(self, max_bytes: int) -> None:
@@ -234,7 +238,8 @@ class Conversation:
         Raises:
             Ended: the fault has ended the conversation.
         """
-        self._step += 1
+        if verb != PUSH:  # how often a server speaks unasked is a matter of timing; chaos is not
+            self._step += 1
         text = line if isinstance(line, str) else line.decode("utf-8", "replace")
         fault = self.lab.faults.meet(self.manner.protocol, verb, text, (self.number, self._step), also)
         if fault is None:
@@ -265,6 +270,8 @@ class Conversation:
             if verb != PUSH:
                 await self.stall()
         elif fault.endless_line or fault.endless_reply:
+            if fault.endless_reply:
+                await self.write(self.manner.opening)
             await self._wire.flush()
             await self._wire.endless(b"x" if fault.endless_line else self.manner.endless + b"\r\n")
         else:

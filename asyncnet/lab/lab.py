@@ -64,7 +64,7 @@ class Lab:
         smtp, pop3, imap, http, echo: the services, with `url`, `starttls_url`, `tls_url`, `port`, `tls_port`.
         sent: mails that came by SMTP, with their envelopes.
         requests: what HTTP clients asked for.
-        dialogues: the conversations, the latest 200.
+        dialogues: the conversations, 200 at most; the earliest that is over is forgotten first.
 
     Raises:
         UsageError: two accounts of one name, an unknown scheme in `ports`.
@@ -269,6 +269,7 @@ class Lab:
         if self._running:
             raise UsageError("this lab runs already")
         self._running = True
+        self._news = asyncio.Event()  # an event belongs to one loop, and this may be another than last time
         try:
             for service in self.services:
                 await service.start(self)
@@ -278,10 +279,15 @@ class Lab:
 
     async def aclose(self) -> None:
         """Stop all services at once, the last one first; mail stays to be looked at. Idempotent."""
+        self._running = False
         async with contextlib.AsyncExitStack() as stack:  # each of them, whatever happens to the others
             for service in self.services:
                 stack.push_async_callback(service.aclose)
-        self._running = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started, and not closed since."""
+        return self._running
 
     async def restart(self, protocol: str) -> None:
         """Cut off all clients of a service and start it again at the same ports.
@@ -306,6 +312,9 @@ class Lab:
 
     def remember(self, dialogue: Dialogue) -> None:
         """Keep the record of a conversation; a service calls this when one begins."""
+        if len(self.dialogues) == _MAX_DIALOGUES:  # one that is open is not forgotten before those that are over
+            over = next((place for place, one in enumerate(self.dialogues) if one.ended), 0)
+            del self.dialogues[over]
         self.dialogues.append(dialogue)
 
     def record(self, request: object) -> None:

@@ -19,7 +19,7 @@ DELETED = "\\Deleted"
 SEEN = "\\Seen"
 
 _MAX_EXPUNGED = 100_000
-"""How many expunged UIDs a mailbox remembers for QRESYNC; beyond, the earliest are forgotten."""
+"""How many expunged UIDs a mailbox remembers for QRESYNC, with when they went; of those before, that they went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class Mailbox:
         self.highest_modseq = 1
         self._messages: dict[int, StoredMessage] = {}  # a dict keeps the order, and UIDs only grow
         self._recent: set[int] = set()
-        self._expunged: deque[tuple[int, int]] = deque(maxlen=_MAX_EXPUNGED)
+        self._expunged: deque[tuple[int, int]] = deque()
+        self._forgotten = 0  # the mod-sequence of the last expunge that is not remembered
         self._listeners: list[Listener] = []
 
     # What is in it.
@@ -137,7 +138,12 @@ class Mailbox:
         return claimed
 
     def expunged_since(self, modseq: int) -> list[int]:
-        """Give the UIDs that went after that mod-sequence, ascending (RFC 7162 §3.2.5)."""
+        """Give the UIDs that went after that mod-sequence, ascending; all that went where that is not known any more.
+
+        RFC 7162 §3.2.5.1: rather too many than one too few.
+        """
+        if modseq < self._forgotten:
+            return [uid for uid in range(1, self.uid_next) if uid not in self._messages]
         return sorted(uid for uid, at in self._expunged if at > modseq)
 
     # What changes it.
@@ -208,6 +214,8 @@ class Mailbox:
                 self._recent.discard(uid)
                 self.highest_modseq += 1
                 self._expunged.append((uid, self.highest_modseq))
+                if len(self._expunged) > _MAX_EXPUNGED:
+                    _, self._forgotten = self._expunged.popleft()
                 gone.append(uid)
                 self._tell("expunge", message, source)
         return gone

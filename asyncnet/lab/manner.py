@@ -15,6 +15,7 @@ class Manner:
         refusal: no, as a whole line without its end.
         goodbye: the server leaves.
         endless: one line of a reply that goes on.
+        opening: what stands once before those lines, with its end.
         later: not now, but later (greylisting).
         refusals: no to certain commands.
         starttls: the name of the command that begins TLS, or "".
@@ -27,6 +28,7 @@ class Manner:
     later: bytes
     refusals: Mapping[str, bytes] = field(default_factory=dict)
     starttls: str = ""
+    opening: bytes = b""
 
     def refuse(self, verb: str, tag: str) -> bytes:
         """Give the line that says no to `verb`."""
@@ -61,6 +63,7 @@ POP3 = Manner(
     refusal=b"-ERR refused by the lab",
     goodbye=b"-ERR [SYS/TEMP] the lab says goodbye",
     endless=b"and so on",
+    opening=b"+OK\r\n",
     later=b"-ERR [SYS/TEMP] please try again",
     refusals={
         "PASS": b"-ERR [AUTH] refused by the lab",

@@ -59,9 +59,9 @@ def mail_lab(request: pytest.FixtureRequest) -> Iterator[ThreadedLab]:
     from asyncnet.lab.threaded import ThreadedLab
 
     marker = request.node.get_closest_marker("lab")
-    options = dict(marker.kwargs) if marker is not None else {}
+    given, options = (marker.args, dict(marker.kwargs)) if marker is not None else ((), {})
     may_stay = options.pop("sessions_may_stay", False)
-    with ThreadedLab(lambda: Lab(**options)) as lab:
+    with ThreadedLab(lambda: Lab(*given, **options)) as lab:
         yield lab
     left = [line for line in lab.left if not (may_stay and " session " in line)]
     if left:

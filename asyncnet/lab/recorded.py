@@ -21,7 +21,7 @@ class Recorded:
         headers: by lower-case name; of a name that came twice, both values with ", " between them.
         body: all of it, without its transfer coding.
         is_tls: whether it came over TLS.
-        status: what the lab answered with; 0 while a page like `/events` still goes on.
+        status: what the lab answered with; 0 where the client left before the answer had ended.
         received: when.
     """
 

@@ -113,7 +113,7 @@ class LineService:
             ConnectError: a port is taken. Nothing is left open.
         """
         self._lab, self.host = lab, lab.host
-        context = choosing_context(self._certificate)
+        self._context = context = choosing_context(self._certificate)  # the first client may come at once
         try:
             for which, scheme, tls in ((0, "tcp", None), (1, "tls", context)):
                 where = f"{scheme}://{self.host}:{self._ports[which]}"
@@ -131,7 +131,6 @@ class LineService:
         except BaseException:
             await self.aclose()
             raise
-        self._context = context
 
     async def aclose(self) -> None:
         """Stop at once, clients too; whoever connects is refused by the kernel. Idempotent."""
@@ -151,14 +150,22 @@ class LineService:
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        """Be away inside the block: clients are cut off, and whoever connects is refused (ECONNREFUSED)."""
-        if self._lab is None:
+        """Be away inside the block: clients are cut off, and whoever connects is refused (ECONNREFUSED).
+
+        A lab that ends meanwhile stays away as a whole.
+
+        Raises:
+            UsageError: the lab does not run.
+            ConnectError: at the end; somebody else has taken the port in between.
+        """
+        if self._lab is None or not self._lab.is_running:
             raise UsageError(f"the lab's {self.name} has not been started")
         await self.aclose()
         try:
             yield
         finally:
-            await self.start(self._lab)
+            if self._lab.is_running:  # else nobody would close what starts here
+                await self.start(self._lab)
 
     @property
     def clients(self) -> int:

@@ -12,7 +12,7 @@ import email.header
 import email.message
 import email.policy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -24,6 +24,8 @@ _MAX_VALUE = 2_000
 _MAX_TEXT = 500_000
 _MAX_PARTS = 200
 _MAX_IMAGE_BYTES = 2_000_000
+_MAX_IMAGES = 10_000_000
+"""Characters of images in one frame: a mail may name the same one ten thousand times."""
 _HEAD_BYTES = 65_536
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -124,7 +126,7 @@ def frame(raw: bytes) -> str:
         tags=_TAGS,
         clean_content_tags={"script", "style", "title", "template", "noscript"},
         attributes=_ATTRIBUTES,
-        attribute_filter=partial(_attribute, _images(parts)),
+        attribute_filter=partial(_attribute, _Images(parts)),
         url_schemes={"http", "https", "mailto", "data", "cid"},
         filter_style_properties=_STYLES,
         link_rel="noopener noreferrer nofollow",
@@ -132,28 +134,37 @@ def frame(raw: bytes) -> str:
     return _FRAME.format(body=body)
 
 
-def _attribute(images: Mapping[str, str], tag: str, name: str, value: str) -> str | None:
+def _attribute(images: _Images, tag: str, name: str, value: str) -> str | None:
     """Let a link lead to the web or a mailbox, and an image be one of the mail's own; nothing else refers anywhere."""
     if name == "href":
         return value if _LINK.match(value) else None
     if name == "src":
         if value[:4].lower() == "cid:":
-            return images.get(value[4:])
+            return images.take(value[4:])
         return value if re.match(r"data:image/(?:png|jpeg|gif|webp);base64,", value) else None
     if name == "style":
         return None if "(" in value or "\\" in value or "@" in value else value
     return value
 
 
-def _images(parts: list[email.message.Message]) -> dict[str, str]:
-    """The images of the mail by their Content-ID, as data: URLs."""
-    found: dict[str, str] = {}
-    for part in parts:
-        name, kind = str(part.get("Content-ID", "")).strip().strip("<>"), part.get_content_type()
-        data = _payload(part) if name and _IMAGE.fullmatch(kind) else b""
-        if 0 < len(data) <= _MAX_IMAGE_BYTES:
-            found[name] = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    return found
+class _Images:
+    """The images of a mail by their Content-ID, as data: URLs, within a bound on all that are taken."""
+
+    def __init__(self, parts: list[email.message.Message]) -> None:
+        self._left = _MAX_IMAGES
+        self._found: dict[str, str] = {}
+        for part in parts:
+            name, kind = str(part.get("Content-ID", "")).strip().strip("<>"), part.get_content_type()
+            data = _payload(part) if name and _IMAGE.fullmatch(kind) else b""
+            if 0 < len(data) <= _MAX_IMAGE_BYTES:
+                self._found[name] = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+    def take(self, name: str) -> str | None:
+        found = self._found.get(name)
+        if found is None or len(found) > self._left:
+            return None
+        self._left -= len(found)
+        return found
 
 
 def _parsed(raw: bytes) -> tuple[email.message.Message, str | None]:

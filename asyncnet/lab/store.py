@@ -227,7 +227,9 @@ class Account:
         moved = {new + one.name[len(mailbox.name) :]: one for one in self if f"{one.name}{SEPARATOR}".startswith(below)}
         if taken := [name for name in moved if name in self]:
             raise MailboxExists(f"there is a mailbox {taken[0]!r} already")
-        self.create(new)  # checks the name, and makes what is missing above
+        for name in moved:
+            check_name(name)
+        self.create(new)  # makes what is missing above
         for name, one in moved.items():
             del self._mailboxes[one.name]
             one.name = name

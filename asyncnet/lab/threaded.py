@@ -78,17 +78,20 @@ class ThreadedLab:
         self._thread.start()
         try:
             started.result(_PATIENCE)
-        except BaseException:
-            self._thread.join(_PATIENCE)
+        except BaseException:  # it has failed, or Ctrl-C came meanwhile
+            self.close()
             raise
 
     def close(self) -> None:
         """Stop the lab and its thread; sessions open still get a second, and are in `left` then. Idempotent."""
         thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
+        if thread is None:
             return
-        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended before
-            loop.call_soon_threadsafe(self._stop.set)
+        if loop is None:  # the thread has only just begun: it finds this when it comes to wait
+            self._stop.set()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended before
+                loop.call_soon_threadsafe(self._stop.set)
         thread.join(_PATIENCE)
         if thread.is_alive():
             self.left.append("the lab's thread does not end")
@@ -279,10 +282,11 @@ class ThreadedLab:
         """Wait as `until` does, on an asyncio loop.
 
         Raises:
+            UsageError: the lab does not run.
             DeadlineError: it has not come true within `timeout` seconds.
         """
         loop = self._loop
-        if loop is None:
+        if loop is None or loop.is_closed():
             raise UsageError("this lab does not run")
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.lab.until(condition, timeout), loop))
 

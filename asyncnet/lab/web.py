@@ -135,7 +135,7 @@ class WebService(LineService):
         """Keep a request in `lab.requests`; the earliest go when all together are too big."""
         requests = self.lab.requests
         self._recorded_bytes = len(request.body) + (self._recorded_bytes if requests else 0)
-        while requests and self._recorded_bytes > _MAX_RECORDED_BYTES:
+        while requests and (self._recorded_bytes > _MAX_RECORDED_BYTES or len(requests) == requests.maxlen):
             self._recorded_bytes -= len(requests.popleft().body)
         self.lab.record(request)
 
@@ -187,7 +187,9 @@ class WebService(LineService):
         from asyncnet.lab.web_routes import routed
 
         conversation: Conversation = carrier.conversation
-        if is_page(request.path):  # watching the lab is not part of what is watched
+        if (
+            is_page(request.path) and self.answer_to(request.method, request.path) is None
+        ):  # watching the lab is not part of what is watched
             before, conversation.dialogue = conversation.dialogue, Dialogue("http", 0, "")
             try:
                 return await sent(request, await routed(self, request), carrier)

@@ -21,7 +21,7 @@ import email.message
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
@@ -76,11 +76,12 @@ class Asked:
 
 
 Route = Callable[[Asked], Awaitable[web.StreamResponse]]
+Answered = TypeVar("Answered", web.StreamResponse, None)
 
 
 async def routed(service: WebService, request: web.BaseRequest) -> web.StreamResponse:
     """Answer a request, and record it; an answer that streams has been sent when this returns."""
-    if is_page(request.path):
+    if is_page(request.path) and service.answer_to(request.method, request.path) is None:
         return await paged(service.lab, request)
     try:
         body = await request.read()
@@ -92,6 +93,9 @@ async def routed(service: WebService, request: web.BaseRequest) -> web.StreamRes
         response = await _answer(service, request, body)
     except web.HTTPException as error:
         response = web.Response(status=error.status, text=error.text, headers=error.headers)
+    except BaseException:  # the client left before it was answered, or the lab ends: it has asked all the same
+        _record(service, request, body, None)
+        raise
     return _record(service, request, body, response)
 
 
@@ -106,16 +110,13 @@ async def _answer(service: WebService, request: web.BaseRequest, body: bytes) ->
     return await route(Asked(service, request, body, tail))
 
 
-def _record(
-    service: WebService, request: web.BaseRequest, body: bytes, response: web.StreamResponse
-) -> web.StreamResponse:
+def _record(service: WebService, request: web.BaseRequest, body: bytes, response: Answered) -> Answered:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    service.record(
-        Recorded(request.method, request.path, request.query_string, headers, body, request.secure, response.status)
-    )
+    status = 0 if response is None else response.status
+    service.record(Recorded(request.method, request.path, request.query_string, headers, body, request.secure, status))
     return response
 
 

@@ -1,9 +1,13 @@
 """asyncnet check: one look at each endpoint, a row or a JSON line for each, and an exit status that says it all."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from asyncnet.cli.main import main
-from tests.cli.running import Terminal, process, run
+from tests.cli.running import PATIENCE, ROOT, Terminal, process, run
 from tests.peers import Authority, Script
 
 IMAP = "S: * OK [CAPABILITY IMAP4rev1] at your service\n"
@@ -42,7 +46,16 @@ def test_what_may_pass_ends_by_3_and_what_will_not_by_1(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("gopher://localhost",), ("imap://alice:secret@localhost",), (GONE, "--warn-days", "-1")]
+    "arguments",
+    [
+        (),
+        ("gopher://localhost",),
+        ("imap://alice:secret@localhost",),
+        (GONE, "--warn-days", "-1"),
+        (GONE, "--timeout", "nan"),
+        (GONE, "--proxy", "http://alice:secret@localhost:1"),
+        ("tcp://:4242",),
+    ],
 )
 def test_a_wrong_call_ends_by_2(capsys, arguments):
     ran = run(capsys, "check", *arguments)
@@ -107,6 +120,21 @@ def test_a_table_in_a_pipe_has_no_colours():
     assert ran.status == 3
     assert "\x1b" not in ran.out
     assert ran.out.splitlines()[1].startswith("failed")
+
+
+def test_whoever_reads_the_rows_may_have_had_enough():
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = process("check", GONE, GONE, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (ran.status, ran.err) == (1, "")
+
+
+def test_closed_streams_leave_the_exit_status_to_tell():
+    closed = 'exec "$0" -m asyncnet check tcp://127.0.0.1:1 >&- 2>&-'
+    assert subprocess.run(["sh", "-c", closed, sys.executable], cwd=ROOT, timeout=PATIENCE).returncode == 3
 
 
 def test_quiet_leaves_the_exit_status_to_tell(capsys):

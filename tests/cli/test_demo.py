@@ -1,5 +1,6 @@
 """asyncnet demo: all of it in a few seconds, with what is installed, and nothing left but the page."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from asyncnet import ConnectError, pop3
+from asyncnet.cli.demonstration import Demonstration
+from asyncnet.cli.tally import FAILED
 from tests.cli.running import PATIENCE, ROOT, Terminal, environment, process
 
 
@@ -74,3 +78,16 @@ def test_a_report_that_cannot_be_written_is_wrong_usage_and_said_first(tmp_path:
     ran = process("demo", "--report", tmp_path / "nowhere" / "page.html")
     assert ran.status == 2
     assert "nowhere" in ran.err
+
+
+async def test_a_step_that_fails_is_a_row_and_the_demo_goes_on(tmp_path: Path, monkeypatch, capsys) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise ConnectError("nobody is there")
+
+    monkeypatch.setattr(pop3, "fetch", refused)
+    monkeypatch.setattr(Demonstration, "_jobs", lambda *_: asyncio.sleep(0))
+    assert await Demonstration(tmp_path / "page.html").run() == FAILED
+    said = capsys.readouterr().out
+    for row in ("failed  POP3", "ok      HTTP", "ok      sockets"):
+        assert row in said
+    assert "nobody is there" in said

@@ -72,7 +72,14 @@ def test_chaos_strikes_by_its_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--smtp", "70000"], ["--chaos", "2"], ["--account", "a", "--account", "A"], ["--chaos", "x"]]
+    "words",
+    [
+        ["--smtp", "70000"],
+        ["--chaos", "2"],
+        ["--account", "a", "--account", "A"],
+        ["--chaos", "x"],
+        ["--ca", "/nowhere/ca.pem"],
+    ],
 )
 def test_what_cannot_be_is_wrong_usage(capsys, words: list[str]) -> None:
     assert run(capsys, "lab", *words).status == 2

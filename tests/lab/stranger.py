@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from asyncnet.lab import Dialogue, Lab, LineService
 from tests.clock import MS
+from tests.real.running import absent
 
 PATIENCE = 30_000 * MS
 
@@ -24,7 +23,7 @@ async def in_thread(work: Callable[[], Any]) -> Any:
 async def program(*command: str | Path, stdin: bytes = b"") -> tuple[int, str]:
     """Run a program to its end; its status and all it said."""
     if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not here")
+        absent(f"{command[0]} is not here")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
     try:

@@ -114,3 +114,29 @@ async def test_in_chaos_our_client_never_says_more_than_is_true(lab: Lab) -> Non
     for name, outcome in told.items():
         assert outcome == "unknown" or (outcome == "arrived") is (name in came)
     assert set(told.values()) == {"arrived", "unknown", "not sent"}
+
+
+@pytest.mark.parametrize("pushes", [0, 3])
+async def test_what_is_pushed_does_not_change_the_lot_of_the_commands_behind_it(lab: Lab, pushes: int) -> None:
+    wanted = next(seed for seed in range(1000) if _refused(seed) == [False] * 4 + [True, False, True])
+    lab.chaos(wanted, 0.5, kinds=["refuse"])
+    async with raw(lab.imap.port) as client:
+        for tag, command in (("a", "LOGIN me secret"), ("b", "SELECT INBOX")):
+            await client.send(f"{tag} {command}\r\n".encode())
+            assert b" OK " in await client.read(f"\r\n{tag} OK".encode() if tag == "b" else b"\r\n")
+        await client.read()
+        await client.send(b"c IDLE\r\n")
+        await client.read(b"+ ")
+        await client.read()
+        for _ in range(pushes):
+            lab.deliver(MAIL)
+            await client.read(b" EXISTS\r\n")
+        await client.send(b"DONE\r\nd NOOP\r\ne NOOP\r\nf NOOP\r\n")
+        for end in (b"d NO ", b"e OK ", b"f NO "):
+            await client.read(end)
+
+
+def _refused(seed: int) -> list[bool]:
+    """Of CONNECT, LOGIN, SELECT, IDLE and three more."""
+    chaos = Chaos(seed, 0.5, kinds=("refuse",))
+    return [chaos.draw("imap", "NOOP", (1, step)) is not None for step in range(1, 8)]

@@ -1,10 +1,16 @@
 """examples/mail_ingest.py is tested by examples/test_mail_ingest.py, and the guide shows what stands there."""
 
+import asyncio
+import contextlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from asyncnet import Lab, smtp
+from examples.mail_ingest import Ingest
+from tests.clock import MS
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "lab-pytest.md").read_text(encoding="utf-8")
@@ -25,6 +31,24 @@ def test_the_tests_of_the_example_pass_as_the_guide_says() -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "5 passed" in ran.stdout
+
+
+async def test_the_example_goes_on_where_it_was(tmp_path: Path) -> None:
+    state = tmp_path / "made" / "by itself" / "state"
+    async with Lab() as lab:
+        service = Ingest(lab.imap.url, f"{lab.http.url}/webhook/mail", lab.smtp.url, state.parent, lab.credentials)
+        for subject in ("one", "two"):
+            lab.deliver(smtp.compose("ada@example.com", "me@example.org", subject, "Nothing is attached."))
+            before = state.read_text() if state.exists() else ""
+            running = asyncio.create_task(service.run())
+            async with asyncio.timeout(10_000 * MS):
+                while not running.done() and (not state.exists() or state.read_text() == before):  # noqa: ASYNC110
+                    await asyncio.sleep(2 * MS)
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+        assert [request.json()["subject"] for request in lab.requests] == ["one", "two"]
+    assert list(state.parent.iterdir()) == [state]
 
 
 def test_the_guide_quotes_the_example_as_it_is() -> None:

@@ -1,6 +1,7 @@
 """The lab as a whole: up and down, one memory behind all servers, and nothing left of it."""
 
 import asyncio
+import contextlib
 import email.message
 import gc
 import ssl
@@ -10,7 +11,8 @@ from collections import Counter
 import pytest
 
 from asyncnet import ConnectError, Credentials, DeadlineError, TLSError, UsageError, connect, imap, pop3, smtp
-from asyncnet.lab import Lab, OverQuota
+from asyncnet.lab import Dialogue, Lab, OverQuota
+from asyncnet.streams.server import Server, serve
 from tests.clock import MS
 from tests.lab.raw import raw
 from tests.leaks import open_sockets
@@ -266,3 +268,63 @@ def living() -> Counter[str]:
     return Counter(
         name for name in names if name.startswith((*ours, "_asyncio.", "asyncio.base", "asyncio.s", "ssl.", "socket."))
     )
+
+
+async def test_a_lab_started_again_on_another_loop_waits_there() -> None:
+    lab = Lab()
+
+    async def once() -> None:
+        async with lab:
+            with pytest.raises(DeadlineError):
+                await lab.until(lambda: False, 10 * MS)
+
+    for _ in range(2):
+        await asyncio.to_thread(asyncio.run, once())
+
+
+async def test_a_server_that_is_away_stays_away_when_its_lab_ends() -> None:
+    lab = Lab()
+    async with contextlib.AsyncExitStack() as stack:
+        await lab.start()
+        await stack.enter_async_context(lab.smtp.down())
+        await lab.aclose()
+        assert not lab.is_running
+    with pytest.raises(ConnectError):
+        await smtp.send(NOTE, lab.smtp.url, **TO)
+    with pytest.raises(UsageError, match="has not been started"):
+        await lab.restart("smtp")
+
+
+async def test_a_client_that_comes_before_the_other_port_listens_is_served(monkeypatch) -> None:
+    greeted: list[bytes] = []
+
+    async def serve_and_come(handler: object, where: str, **options: object) -> Server:
+        server = await serve(handler, where, **options)
+        if not greeted:  # the first is SMTP's in plaintext
+            async with raw(server.endpoint.port, b"") as client:
+                greeted.append(await client.read())
+        return server
+
+    monkeypatch.setattr("asyncnet.lab.service.serve", serve_and_come)
+    async with Lab():
+        assert greeted == [b"220 lab.example.org ESMTP asyncnet lab\r\n"]
+
+
+async def test_an_open_conversation_is_not_forgotten_before_those_that_are_over(lab: Lab) -> None:
+    async with raw(lab.echo.port, b"") as client:
+        await client.send(b"x")
+        await client.read_exactly(1)
+        for number in range(201):
+            dialogue = Dialogue("echo", number, "somebody")
+            dialogue.ended = True
+            lab.remember(dialogue)
+        assert len(lab.dialogues) == 200
+        assert [one.number for one in lab.dialogues if not one.ended] == [1]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\r\n", b"x" * 9_000 + b"\r\n"])
+async def test_a_line_that_is_refused_leaves_no_secret_in_the_dialogue(lab: Lab, end: bytes) -> None:
+    async with raw(lab.pop3.port) as client:
+        await client.send(b"PASS hunter2" + end)
+        assert (await client.read()).startswith(b"-ERR")
+    assert "hunter2" not in str(lab.dialogues[-1])

@@ -227,3 +227,21 @@ async def test_a_real_browser_shows_all_of_it_harms_nobody_and_stays_at_home(lab
         assert await page.value("document.body.dataset.pane") == "list"
         outside = [url for url in page.requests if not url.startswith((f"{lab.http.url}/", "data:", "about:"))]
         assert (outside, page.complaints, page.dialogs) == ([], [], [])
+
+
+async def test_an_image_named_again_and_again_does_not_fill_the_memory() -> None:
+    pytest.importorskip("nh3")
+    mail = email.message.EmailMessage()
+    mail.set_content('<img src="cid:a">' * 2000, subtype="html")
+    mail.add_related(b"\x89PNG" + b"x" * 100_000, "image", "png", cid="<a>")
+    frame = shown.frame(mail.as_bytes())
+    assert 'src="data:image/png;base64,' in frame
+    assert len(frame) < 11_000_000
+
+
+async def test_an_answer_of_the_tests_stands_before_the_page(lab: Lab) -> None:
+    lab.http.answer("POST /", body="mine")
+    answer = await http.post(lab.http.url, body=b"x")
+    assert answer.text() == "mine"
+    assert [(request.path, request.body) for request in lab.requests] == [("/", b"x")]
+    assert "asyncnet lab" in (await http.get(lab.http.url)).text()

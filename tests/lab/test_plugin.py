@@ -1,11 +1,16 @@
 """The pytest plugin: each kind of test, in a pytest of its own, with only this plugin and the one that it needs."""
 
+import concurrent.futures
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from asyncnet import UsageError
+from asyncnet.lab import ThreadedLab
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 60.0
@@ -172,3 +177,35 @@ async def test_it(mail_lab):
 """
     ran = pytest_run(tmp_path, text, "-p", "pytest_asyncio.plugin", "-o", "asyncio_mode=auto", *SCOPE)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_marker_with_what_has_no_name_is_an_error(tmp_path: Path) -> None:
+    text = """
+import pytest
+@pytest.mark.lab({"ada": "s3cret"})
+def test_it(mail_lab): ...
+"""
+    ran = pytest_run(tmp_path, text)
+    assert "TypeError" in ran.stdout
+    assert "1 error" in ran.stdout
+
+
+async def test_a_lab_in_a_thread_that_has_ended_says_so() -> None:
+    with ThreadedLab() as lab:
+        await lab.until_async(lambda: True)
+    with pytest.raises(UsageError, match="does not run"):
+        await lab.until_async(lambda: True)
+    with pytest.raises(UsageError, match="does not run"):
+        lab.until(lambda: True)
+
+
+def test_a_start_that_is_interrupted_leaves_no_thread(monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lab = ThreadedLab()
+    with monkeypatch.context() as patch:
+        patch.setattr(concurrent.futures.Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lab.start()
+    assert not [thread for thread in threading.enumerate() if thread.name == "asyncnet-lab"]

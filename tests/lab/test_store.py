@@ -170,6 +170,14 @@ def test_rename_takes_along_what_is_below(account: Account) -> None:
     assert kept.name == "new/a/b/c"
 
 
+def test_rename_makes_no_name_too_long_of_what_is_below(account: Account) -> None:
+    account.create("a/" + "b" * 900)
+    with pytest.raises(UsageError, match="1000 characters"):
+        account.rename("a", "c" * 200)
+    assert "a/" + "b" * 900 in account
+    assert "c" * 200 not in account
+
+
 def test_rename_of_inbox_moves_its_messages(account: Account) -> None:
     account.inbox.append(b"x")
     account.rename("INBOX", "old mail")

@@ -20,6 +20,7 @@ from asyncnet.daemon import in_daemon
 from asyncnet.lab.lab import Lab
 from tests.clock import MS
 from tests.lab.imap.raw import until
+from tests.real.running import absent, foreign
 
 PATIENCE = 30_000 * MS
 
@@ -144,7 +145,7 @@ def _imap_tools(port: int, tls: Any, data: bytes) -> None:
 
 
 async def test_imap_tools(lab: Lab) -> None:
-    pytest.importorskip("imap_tools")
+    foreign("imap_tools")
     data = bytes(range(256)) * 10
     for subject in ("Grüße", "second", "third"):
         lab.deliver(mail(subject, attachment=data))
@@ -197,7 +198,7 @@ def _imapclient(port: int, tls: Any) -> None:
 
 
 async def test_imapclient(lab: Lab) -> None:
-    pytest.importorskip("imapclient")
+    foreign("imapclient")
     lab.deliver(mail("Grüße", attachment=bytes(range(256))).as_bytes())
     lab.deliver(mail("second"))
     await blocking(lambda: _imapclient(lab.imap.tls_port, lab.tls))
@@ -205,7 +206,7 @@ async def test_imapclient(lab: Lab) -> None:
 
 
 async def test_aioimaplib(lab: Lab) -> None:
-    aioimaplib = pytest.importorskip("aioimaplib")
+    aioimaplib = foreign("aioimaplib")
     lab.deliver(mail("first"))
     client = aioimaplib.IMAP4("127.0.0.1", lab.imap.port, timeout=PATIENCE)
     await client.wait_hello_from_server()
@@ -235,7 +236,7 @@ async def test_aioimaplib(lab: Lab) -> None:
 async def test_curl(lab: Lab, tmp_path: Path) -> None:
     curl = shutil.which("curl")
     if curl is None:
-        pytest.skip("no curl here")
+        absent("no curl here")
     (tmp_path / "ca.pem").write_bytes(lab.ca_pem)
     letter = tmp_path / "letter.eml"
     letter.write_bytes(mail("by curl").as_bytes().replace(b"\n", b"\r\n"))
@@ -260,7 +261,7 @@ async def test_curl(lab: Lab, tmp_path: Path) -> None:
 async def test_mbsync_there_and_back(lab: Lab, tmp_path: Path) -> None:
     mbsync = shutil.which("mbsync")
     if mbsync is None:
-        pytest.skip("no mbsync here (isync)")
+        absent("no mbsync here (isync)")
     for number in range(20):
         lab.deliver(mail(f"message {number}"), flags=["\\Seen"] if number % 2 else [])
     (tmp_path / "ca.pem").write_bytes(lab.ca_pem)
@@ -341,7 +342,7 @@ sys.exit(1 if "failed" in told else 0)
 
 
 async def test_twisted(lab: Lab) -> None:
-    pytest.importorskip("twisted.mail.imap4")
+    foreign("twisted.mail.imap4")
     lab.deliver(mail("first"))
     lab.deliver(mail("second"))
     told = json.loads(await finished(sys.executable, "-c", _TWISTED, str(lab.imap.port)))

@@ -12,6 +12,7 @@ import pytest
 from asyncnet.lab import Lab
 from tests.lab.imap.raw import until
 from tests.lab.stranger import PATIENCE, Door, Ended, big_mail, finished, in_thread, is_over_tls, many_mails
+from tests.real.running import foreign
 
 # Each client signs in, and gives all messages of INBOX.
 
@@ -43,7 +44,7 @@ async def imaplib_cram_md5(door: Door) -> list[bytes]:
 
 
 async def imap_tools(door: Door) -> list[bytes]:
-    tools = pytest.importorskip("imap_tools")
+    tools = foreign("imap_tools")
 
     def work() -> list[bytes]:
         box = {
@@ -62,7 +63,7 @@ async def imap_tools(door: Door) -> list[bytes]:
 
 
 async def imapclient(door: Door) -> list[bytes]:
-    library = pytest.importorskip("imapclient")
+    library = foreign("imapclient")
 
     def work() -> list[bytes]:
         kind = {"ssl": True, "ssl_context": door.trust} if door.way == "tls" else {"ssl": False}
@@ -78,7 +79,7 @@ async def imapclient(door: Door) -> list[bytes]:
 
 
 async def aioimaplib(door: Door) -> list[bytes]:
-    library = pytest.importorskip("aioimaplib")
+    library = foreign("aioimaplib")
     if door.way == "tls":
         client = library.IMAP4_SSL("127.0.0.1", door.port, timeout=PATIENCE, ssl_context=door.trust)
     else:
@@ -126,8 +127,8 @@ sys.exit("".join(why.getErrorMessage() for why in failures) or 0)
 
 
 async def twisted(door: Door) -> list[bytes]:
-    pytest.importorskip("twisted.mail.imap4")
-    pytest.importorskip("OpenSSL")
+    foreign("twisted.mail.imap4")
+    foreign("OpenSSL")
     await finished(
         *(sys.executable, "-W", "ignore", "-c", _TWISTED, door.way, str(door.port), door.secret, str(door.folder))
     )

@@ -12,6 +12,7 @@ import pytest
 from asyncnet.lab import Lab
 from tests.lab.stranger import in_thread, program
 from tests.lab.test_strangers_smtp import ca as ca
+from tests.real.running import absent, foreign
 
 MAILS = [
     b"Subject: first\r\n\r\nline 1\r\n.line 2\r\n..\r\n",
@@ -130,8 +131,8 @@ reactor.run()
 
 
 async def test_twisted_does_all_its_work(lab: Lab, mails: list[bytes], ca: Path) -> None:
-    pytest.importorskip("twisted.mail.pop3client")
-    pytest.importorskip("OpenSSL")
+    foreign("twisted.mail.pop3client")
+    foreign("OpenSSL")
     status, said = await program(sys.executable, "-W", "ignore", "-c", _TWISTED, str(lab.pop3.port), str(ca))
     assert status == 0, said
     assert said.splitlines() == [
@@ -195,7 +196,7 @@ async def test_mpop_takes_everything(lab: Lab, mails, ca: Path, tmp_path: Path, 
     config.chmod(0o600)
     status, said = await program("mpop", "-C", str(config), "lab")
     if status != 0 and "not supported" in said and auth.startswith("scram"):
-        pytest.skip("this mpop knows no SCRAM")
+        absent("this mpop knows no SCRAM")
     assert status == 0, said
     box = (tmp_path / "mbox").read_bytes()
     assert all(f"Subject: {word}".encode() in box for word in ("first", "second", "third"))

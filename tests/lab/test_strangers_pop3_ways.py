@@ -12,6 +12,7 @@ import pytest
 from asyncnet.lab import Lab
 from tests.lab.imap.raw import until
 from tests.lab.stranger import PATIENCE, Door, big_mail, finished, in_thread, is_over_tls, many_mails
+from tests.real.running import foreign
 
 # Each client signs in, and gives all messages.
 
@@ -72,8 +73,8 @@ sys.exit("".join(why.getErrorMessage() for why in failures) or 0)
 
 
 async def twisted(door: Door) -> list[bytes]:
-    pytest.importorskip("twisted.mail.pop3client")
-    pytest.importorskip("OpenSSL")
+    foreign("twisted.mail.pop3client")
+    foreign("OpenSSL")
     await finished(
         *(sys.executable, "-W", "ignore", "-c", _TWISTED, door.way, str(door.port), door.secret, str(door.folder))
     )

@@ -8,6 +8,7 @@ import pytest
 
 from asyncnet.lab import Lab
 from tests.lab.stranger import in_thread, program
+from tests.real.running import absent, foreign
 
 NOTE = b"From: a@example.com\r\nTo: me@example.org\r\nSubject: note\r\n\r\n.dot\r\n..dots\r\nend\r\n"
 
@@ -87,7 +88,7 @@ async def test_smtplib_refuses_a_certificate_that_it_does_not_know(lab: Lab) -> 
 
 @pytest.mark.parametrize("way", [{}, {"start_tls": True}, {"use_tls": True}], ids=["plain", "starttls", "tls"])
 async def test_aiosmtplib_signs_in_and_sends(lab: Lab, way: dict[str, bool]) -> None:
-    aiosmtplib = pytest.importorskip("aiosmtplib")
+    aiosmtplib = foreign("aiosmtplib")
     port = lab.smtp.tls_port if "use_tls" in way else lab.smtp.port
     client = aiosmtplib.SMTP(
         hostname="127.0.0.1", port=port, tls_context=lab.tls if way else None, **({"start_tls": False} | way)
@@ -129,8 +130,8 @@ reactor.run()
 async def test_twisted_signs_in_over_starttls_and_sends(lab: Lab, ca: Path) -> None:
     import sys
 
-    pytest.importorskip("twisted.mail.smtp")
-    pytest.importorskip("OpenSSL")
+    foreign("twisted.mail.smtp")
+    foreign("OpenSSL")
     status, said = await program(
         sys.executable, "-W", "ignore", "-c", _TWISTED, str(lab.smtp.port), str(ca), stdin=NOTE.replace(b"\r\n", b"\n")
     )
@@ -197,7 +198,7 @@ async def test_swaks_signs_in_and_sends(lab: Lab, ca: Path, way: list[str], mech
         stdin=NOTE,
     )
     if "requires" in said and "not" in said.lower() and status != 0:
-        pytest.skip(f"swaks lacks a part here: {said.splitlines()[-1]}")
+        absent(f"swaks lacks a part here: {said.splitlines()[-1]}")
     assert status == 0, said
     [mail] = lab.sent
     assert mail.username == "me"

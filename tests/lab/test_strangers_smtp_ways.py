@@ -12,6 +12,7 @@ import pytest
 from asyncnet.lab import Lab
 from tests.lab.imap.raw import until
 from tests.lab.stranger import PATIENCE, Door, big_mail, finished, in_thread, many_mails
+from tests.real.running import foreign
 
 FROM, TO = "a@example.com", "me@example.org"
 
@@ -35,7 +36,7 @@ async def stdlib(door: Door, mails: list[bytes], to: str = TO) -> None:
 
 
 async def _aiosmtplib(door: Door, mails: list[bytes], to: str, mechanism: str) -> None:
-    library = pytest.importorskip("aiosmtplib")
+    library = foreign("aiosmtplib")
     async with library.SMTP(
         hostname="127.0.0.1",
         port=door.port,
@@ -106,8 +107,8 @@ def _written(door: Door, mails: Iterable[bytes], *, line_end: bytes = b"\r\n") -
 
 
 async def twisted(door: Door, mails: list[bytes], to: str = TO) -> None:
-    pytest.importorskip("twisted.mail.smtp")
-    pytest.importorskip("OpenSSL")
+    foreign("twisted.mail.smtp")
+    foreign("OpenSSL")
     _written(door, mails, line_end=b"\n")
     place = (door.way, str(door.port), door.secret, str(door.folder))
     await finished(sys.executable, "-W", "ignore", "-c", _TWISTED, *place, FROM, to)

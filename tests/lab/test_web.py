@@ -21,7 +21,7 @@ from asyncnet import (
     UsageError,
     http,
 )
-from asyncnet.lab import Lab
+from asyncnet.lab import Lab, Recorded
 from asyncnet.lab.web_ranges import some_bytes
 from tests.clock import MS
 from tests.lab.raw import raw
@@ -410,3 +410,21 @@ async def test_labs_one_after_another_leak_nothing(count: int) -> None:
     assert open_sockets() == sockets
     assert asyncio.all_tasks() == tasks
     assert living() - objects < max(500, count)  # less than one object a lab
+
+
+async def test_who_leaves_before_the_answer_has_asked_all_the_same(lab: Lab) -> None:
+    async with raw(lab.http.port, b"") as client:
+        await client.send(b"POST /slow?seconds=60 HTTP/1.1\r\nHost: lab\r\nContent-Length: 2\r\n\r\nhi")
+        async with asyncio.timeout(5000 * MS):
+            while not (lab.dialogues and any(line.data == b"hi" for line in lab.dialogues[-1].lines)):  # noqa: ASYNC110 - a lab tells of no line
+                await asyncio.sleep(MS)
+    await lab.until(lambda: lab.requests)
+    [request] = lab.requests
+    assert (request.path, request.body, request.status) == ("/slow", b"hi", 0)
+
+
+async def test_requests_that_are_forgotten_make_room(lab: Lab) -> None:
+    for number in range(10_100):
+        lab.http.record(Recorded("POST", "/", body=b"x" * 20_000 if number < 50 else b""))
+    lab.http.record(Recorded("POST", "/", body=bytes(134_217_728)))
+    assert len(lab.requests) == 10_000

@@ -21,6 +21,7 @@ from tests.real.dovecot import ALICE, Dovecot
 from tests.real.nginx import Nginx
 from tests.real.postfix import Postfix
 from tests.real.pymap_server import Pymap
+from tests.real.running import foreign
 
 MAILS = [
     b"From: a@example.com\r\nSubject: first\r\n\r\nline 1\r\n.line 2\r\n..\r\n",
@@ -109,7 +110,7 @@ async def smtp_of_postfix(request: pytest.FixtureRequest) -> AsyncIterator[Place
 
 @contextlib.asynccontextmanager
 async def smtp_of_aiosmtpd(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    aiosmtpd = pytest.importorskip("aiosmtpd.smtp")
+    aiosmtpd = foreign("aiosmtpd.smtp")
     authority: Authority = request.getfixturevalue("authority")
     came: list[bytes] = []
 
@@ -189,7 +190,7 @@ async def pop3_of_dovecot(request: pytest.FixtureRequest) -> AsyncIterator[Place
 
 @contextlib.asynccontextmanager
 async def pop3_of_twisted(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    pytest.importorskip("twisted.mail.pop3")
+    foreign("twisted.mail.pop3")
     folder: Path = request.getfixturevalue("tmp_path") / "mails"
     folder.mkdir()
     for number, mail in enumerate(MAILS):

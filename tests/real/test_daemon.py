@@ -20,7 +20,7 @@ from tests.real.daemon import Daemon, Failed, Missing, free_ports, program
 from tests.real.dovecot import Dovecot
 from tests.real.nginx import Nginx
 from tests.real.postfix import Postfix
-from tests.real.running import running
+from tests.real.running import foreign, running
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -172,3 +172,12 @@ def test_dovecot_and_nginx_run_as_any_ordinary_user() -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("both run\n", "")
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_missing_library_of_a_stranger_skips_or_fails(
+    required: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASYNCNET_REQUIRE_REAL", required)
+    with pytest.raises(outcome, match="there_is_none cannot be imported"):
+        foreign("there_is_none")

@@ -47,18 +47,16 @@ class _Words:
         if self.angle is not None:
             self.angle.append(word)
             return
-        plain = _unquoted(word)
-        if self.phrase and not spaced:
-            self.phrase[-1] += plain
-        else:
-            self.phrase.append(plain)
+        if self.phrase and spaced:
+            self.phrase.append(b" ")
+        self.phrase.append(_unquoted(word))
         self.bare.append(word)
 
     def address(self) -> Address | None:
         """Give the address that they are, or None where there are none."""
         if self.angle is not None:
             route, mailbox, host = _split(self.angle)
-            return Address(b" ".join(self.phrase) or self.comment, route, mailbox, host)
+            return Address(b"".join(self.phrase) or self.comment, route, mailbox, host)
         if not self.bare:
             return None
         _, mailbox, host = _split(self.bare)
@@ -87,7 +85,7 @@ def addresses(value: bytes) -> list[Address]:
             else:
                 words.angle.append(token)
         elif kind == "special" and token == b":" and words.angle is None and not in_group:
-            found.append(Address(mailbox=b" ".join(words.phrase)))
+            found.append(Address(mailbox=b"".join(words.phrase)))
             words, in_group = _Words(), True
         elif kind == "special" and token == b";" and in_group:
             end()

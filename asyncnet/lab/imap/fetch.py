@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 from asyncnet.lab.imap.arguments import Arguments
 from asyncnet.lab.imap.command import Command
-from asyncnet.lab.imap.fetching import Item, items, writers
+from asyncnet.lab.imap.fetching import Item, Writer, items, writers
 from asyncnet.lab.imap.refusal import Bad, No
 from asyncnet.lab.imap.search import MAX_MODSEQ
 from asyncnet.lab.imap.sequence_set import SequenceSet, written
 from asyncnet.lab.imap.session import Session
 from asyncnet.lab.imap.view import View
-from asyncnet.lab.mailbox import SEEN
+from asyncnet.lab.mailbox import SEEN, StoredMessage
 
 _BLOCK_BYTES = 65_536
 """So much is put together before it is handed on, and before other sessions get a turn."""
 
 _BIG_BYTES = 1_048_576
+
+_MAX_TOLD_BYTES = 256 * 1024 * 1024
+"""Of one message: with each of many items all of it may be asked for, and it is put together before it is told."""
+
+_TURN_SECONDS = 0.005
+"""After so long others get a turn: big messages may be read for small answers."""
 
 
 async def fetch(session: Session, command: Command) -> str:
@@ -86,7 +93,7 @@ async def _write(session: Session, view: View, uids: list[int], wanted: list[Ite
     with_modseq = "CONDSTORE" in session.enabled and not any(item.name == "MODSEQ" for item in wanted)
     write_modseq = writers([*wanted, Item("MODSEQ")], view.recent)[-1:]
     out: list[bytes] = []
-    size = 0
+    size, due = 0, monotonic() + _TURN_SECONDS
     for uid in uids:
         message, items_of_this = view.message(uid), write_items
         if marks and SEEN not in message.flags and view.mailbox.set_flags([uid], [SEEN], "add", source=session):
@@ -96,8 +103,11 @@ async def _write(session: Session, view: View, uids: list[int], wanted: list[Ite
         begun = len(out)
         out.append(b"* %d FETCH (" % view.number(uid))
         try:
-            for write_item in items_of_this:
-                write_item(message, out)
+            if len(message.raw) > _BIG_BYTES:
+                await _put_together(message, items_of_this, out)
+            else:
+                for write_item in items_of_this:
+                    write_item(message, out)
         except No:
             del out[begun:]
             await session.write(b"".join(out))
@@ -110,12 +120,29 @@ async def _write(session: Session, view: View, uids: list[int], wanted: list[Ite
                 await session.write(piece)
             out.clear()
             size = 0
-            await asyncio.sleep(0)
+        elif monotonic() < due:
+            continue
+        await asyncio.sleep(0)
+        due = monotonic() + _TURN_SECONDS
     await session.write(b"".join(out))
 
 
+async def _put_together(message: StoredMessage, write_items: list[Writer], out: list[bytes]) -> None:
+    """Write the items of a big message.
+
+    Raises:
+        No: they are too much, or one cannot be told; some of them are in `out` then.
+    """
+    told = 0
+    for write_item in write_items:
+        write_item(message, out)
+        told += len(out[-1])
+        if told > _MAX_TOLD_BYTES:
+            raise No("so much is not told of one message", code="LIMIT")
+        await asyncio.sleep(0)
+
+
 async def _tell_vanished(session: Session, view: View, chosen: SequenceSet, since: int) -> None:
-    spans = chosen.spans(max(view.mailbox.uid_next - 1, 1))
-    gone = [uid for uid in view.mailbox.expunged_since(since) if any(low <= uid <= high for low, high in spans)]
+    gone = chosen.among(view.mailbox.expunged_since(since), max(view.mailbox.uid_next - 1, 1))
     if gone:
         await session.write(b"* VANISHED (EARLIER) %b\r\n" % written(gone).encode())

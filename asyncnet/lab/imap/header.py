@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import quopri
 import re
 from collections.abc import Collection
@@ -17,6 +18,9 @@ _NAMED = re.compile(rb"([!-9;-~]++)[ \t]*+:")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _WORD = re.compile(r"=\?([!->@-~]{1,60}+)\?([bBqQ])\?([!->@-~]*+)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)[ \t]++(?==\?[!->@-~]{1,60}\?[bBqQ]\?)")
+
+# Codecs of Python's that no mail is in: the first two take quadratic time, the others warn of what they do not know.
+_NO_CHARSETS = {"punycode", "idna", "unicode-escape", "raw-unicode-escape"}
 
 
 class Header:
@@ -72,7 +76,7 @@ def text(value: bytes) -> str:
 def decoded(data: bytes, charset: str) -> str:
     """Give bytes as text; what is not of that charset, or of none that we know, becomes U+FFFD or is read as UTF-8."""
     try:
-        return data.decode(charset, "replace")
+        return data.decode("utf-8" if codecs.lookup(charset).name in _NO_CHARSETS else charset, "replace")
     except (LookupError, ValueError, TypeError):  # a charset that there is not, that decodes no bytes, or has a NUL
         return data.decode("utf-8", "replace")
 

@@ -19,7 +19,6 @@ MAX_LITERAL_BYTES = 65_536
 """Of each literal that is no message."""
 
 _MAX_DROPPED_BYTES = 4 * 1024 * 1024
-_PIECE_BYTES = 65_536
 _SECRET = {"LOGIN", "AUTHENTICATE"}
 
 
@@ -43,12 +42,13 @@ class TooMuch(Exception):
     """The client sends so much that its end is not waited for."""
 
 
-async def read(conversation: Conversation, max_message_bytes: int) -> Asked:
+async def read(conversation: Conversation, max_message_bytes: int | None) -> Asked:
     """Read the next command.
 
     Args:
         conversation: with whom.
-        max_message_bytes: how large the literals of an APPEND may be, all together.
+        max_message_bytes: how large the literals of an APPEND may be, all together; None: as those of all others, for
+            whoever has not signed in cannot put a message in.
 
     Raises:
         TooMuch: a literal that came unasked is beyond all bounds.
@@ -62,12 +62,15 @@ async def read(conversation: Conversation, max_message_bytes: int) -> Asked:
     tag, name = tag_of(line) or "*", name_of(line)
     if name in _SECRET:
         conversation.dialogue.redact(f"{tag} {name} (a secret)".encode())
-    room = max_message_bytes if name == "APPEND" else MAX_LITERAL_BYTES * 4
+    for_messages = max_message_bytes if name == "APPEND" else None
+    room = MAX_LITERAL_BYTES * 4 if for_messages is None else for_messages
     pieces: list[bytes | Literal] = []
     text = line
     try:
         while (literal := announced(text)) is not None:
-            await _check(conversation, literal, len(pieces), room, is_append=name == "APPEND")
+            await _check(
+                conversation, literal, len(pieces), room, is_append=for_messages is not None, is_secret=name in _SECRET
+            )
             if literal.waits:
                 await conversation.prompt(b"+ go on\r\n")
             data = await conversation.read_exactly(literal.size)
@@ -83,7 +86,9 @@ async def read(conversation: Conversation, max_message_bytes: int) -> Asked:
         return Asked(tag, line, refusal=refusal)
 
 
-async def _check(conversation: Conversation, literal: Announced, pieces: int, room: int, *, is_append: bool) -> None:
+async def _check(
+    conversation: Conversation, literal: Announced, pieces: int, room: int, *, is_append: bool, is_secret: bool
+) -> None:
     """Refuse a literal that is one too many or too large; where it comes all the same, what follows is dropped."""
     too_many = pieces >= 2 * MAX_LITERALS
     if literal.size <= min(room, room if is_append else MAX_LITERAL_BYTES) and not too_many:
@@ -94,10 +99,8 @@ async def _check(conversation: Conversation, literal: Announced, pieces: int, ro
         dropped += following.size
         if dropped > _MAX_DROPPED_BYTES + max(room, 0):
             raise TooMuch
-        left = following.size
-        while left:
-            left -= len(await conversation.read_exactly(min(left, _PIECE_BYTES)))
-        following = announced(await conversation.read_line(MAX_LINE_BYTES))
+        await conversation.skip(following.size)
+        following = announced(await conversation.read_line(MAX_LINE_BYTES, secret=is_secret))
     if too_many:
         raise Bad("too many literals")
     raise No("a literal that is too large", code="TOOBIG")

@@ -45,11 +45,12 @@ async def list_(session: Session, command: Command) -> str:
     if wish.patterns == [""]:  # RFC 9051 §6.3.9: what separates the levels, and where they begin
         await session.write(b'* LIST (\\Noselect) "/" ""\r\n')
         return "that is it"
-    account, patterns = session.signed_in, [Pattern(wish.reference + text) for text in wish.patterns]
+    account, patterns = session.signed_in, [Pattern(_checked(wish.reference + text)) for text in wish.patterns]
+    parents = {above for mailbox in account for above in _above(mailbox.name)}
     for name in sorted(_names(account, wish), key=lambda one: (one != "INBOX", one)):
         if not any(pattern.fits(name) for pattern in patterns):
             continue
-        attributes = _attributes(account, name, wish)
+        attributes = _attributes(account, name, wish, has_children=name in parents)
         if "SPECIAL-USE" in wish.select and not (name in account and account.mailbox(name).special_use):
             continue
         await session.write(_line(session, "LIST", attributes, name))
@@ -69,7 +70,7 @@ async def lsub(session: Session, command: Command) -> str:
     names = session.signed_in.subscriptions
     # With "%", a level above of what is subscribed to is told too, and cannot be opened by that.
     above = {one for name in names for one in _above(name)} - names if text.endswith("%") else set[str]()
-    pattern = Pattern(reference + text)
+    pattern = Pattern(_checked(reference + text))
     for name in sorted(names | above):
         if pattern.fits(name):
             await session.write(_line(session, "LSUB", ["\\Noselect"] if name in above else [], name))
@@ -165,12 +166,10 @@ def _above(name: str) -> Iterator[str]:
         at = name.find(SEPARATOR, at + 1)
 
 
-def _attributes(account: Account, name: str, wish: _Wish) -> list[str]:
+def _attributes(account: Account, name: str, wish: _Wish, *, has_children: bool) -> list[str]:
     attributes = []
     if name not in account:
         attributes += ["\\NonExistent", "\\Noselect"]
-    below = name + SEPARATOR
-    has_children = any(mailbox.name.startswith(below) for mailbox in account)
     attributes.append("\\HasChildren" if has_children else "\\HasNoChildren")
     if name in account and (use := account.mailbox(name).special_use):
         attributes.append(use)

@@ -161,14 +161,10 @@ def _first_unseen(view: View) -> list[bytes]:
 
 def _missed(view: View, known: _Known) -> list[bytes]:
     """Tell what has gone and what has changed since then (RFC 7162 §3.2.6)."""
-    gone = view.mailbox.expunged_since(known.modseq)
-    asked = None if known.uids is None else known.uids.spans(max(view.mailbox.uid_next - 1, 1))
-    if asked is not None:
-        gone = [uid for uid in gone if any(low <= uid <= high for low, high in asked)]
+    gone, here = view.mailbox.expunged_since(known.modseq), view.uids
+    if known.uids is not None:
+        largest = max(view.mailbox.uid_next - 1, 1)
+        gone, here = known.uids.among(gone, largest), known.uids.among(here, largest)
     lines = [b"* VANISHED (EARLIER) %b\r\n" % written(gone).encode()] if gone else []
-    for uid in view.uids:
-        if view.message(uid).modseq > known.modseq and (
-            asked is None or any(low <= uid <= high for low, high in asked)
-        ):
-            lines.append(view.told_flags(uid, with_modseq=True))
-    return lines
+    changed = [uid for uid in here if view.message(uid).modseq > known.modseq]
+    return lines + [view.told_flags(uid, with_modseq=True) for uid in changed]

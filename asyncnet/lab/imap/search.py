@@ -52,12 +52,14 @@ class Program:
         returns: what RETURN asks for; None where the old answer is wanted.
         by_modseq: whether mod-sequences are looked at, so that the answer tells the highest (RFC 7162 §3.1.5).
         texts: how many of its keys read a whole message.
+        headers: how many read its header.
     """
 
     test: Test
     returns: frozenset[str] | None = None
     by_modseq: bool = False
     texts: int = 0
+    headers: int = 0
 
 
 @dataclass(slots=True)
@@ -68,14 +70,13 @@ class _Frame:
     tests: list[Test] = field(default_factory=list)
 
 
-def program(arguments: Arguments, place: Place) -> Program:
-    """Take all of what follows SEARCH.
+def program(arguments: Arguments, place: Place, returns: frozenset[str] | None = None) -> Program:
+    """Take all of what follows SEARCH, and RETURN where that is there; `returns` is what it asks for.
 
     Raises:
         Bad: it breaks the grammar, or is beyond the bounds.
         No: a charset that the server does not know ([BADCHARSET]).
     """
-    returns = _returns(arguments)
     arguments.space()
     if arguments.optional(_CHARSET) is not None:
         charset = arguments.astring().upper()
@@ -83,10 +84,15 @@ def program(arguments: Arguments, place: Place) -> Program:
             raise No("no such charset here", code="BADCHARSET (UTF-8 US-ASCII)")
         arguments.space()
     reader = _Reader(arguments, place)
-    return Program(reader.read(), returns, reader.by_modseq, reader.texts)
+    return Program(reader.read(), returns, reader.by_modseq, reader.texts, reader.headers)
 
 
-def _returns(arguments: Arguments) -> frozenset[str] | None:
+def returned(arguments: Arguments) -> frozenset[str] | None:
+    """Take RETURN, which may follow SEARCH, and give what it asks for; None where the old answer is wanted.
+
+    Raises:
+        Bad: it asks for what there is not.
+    """
     if arguments.optional(_RETURN) is None:
         return None
     options = frozenset(arguments.words())
@@ -105,6 +111,7 @@ class _Reader:
         self._stack = [_Frame("all")]
         self.by_modseq = False
         self.texts = 0
+        self.headers = 0
 
     def read(self) -> Test:
         arguments, count = self._arguments, 0
@@ -162,6 +169,7 @@ class _Reader:
         read = _READERS.get(name)
         if read is not None:
             self.texts += name in ("BODY", "TEXT")
+            self.headers += name in _HEADER_KEYS
             self._arguments.space()
             return read(self._arguments)
         if name == "MODSEQ":
@@ -315,8 +323,10 @@ for _name in ("Answered", "Deleted", "Draft", "Flagged", "Seen"):
     _FLAGS[_name.upper()] = _has(f"\\{_name}")
     _FLAGS[f"UN{_name.upper()}"] = _negated(_has(f"\\{_name}"))
 
+_ADDRESSED = ("BCC", "CC", "FROM", "SUBJECT", "TO")
+_HEADER_KEYS = {*_ADDRESSED, "HEADER"}
 _READERS: dict[str, Callable[[Arguments], Test]] = {
-    **{name: _field(name.lower().encode()) for name in ("BCC", "CC", "FROM", "SUBJECT", "TO")},
+    **{name: _field(name.lower().encode()) for name in _ADDRESSED},
     "BEFORE": _received(lambda received, day: received < day),
     "ON": _received(lambda received, day: received == day),
     "SINCE": _received(lambda received, day: received >= day),

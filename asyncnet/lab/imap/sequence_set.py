@@ -63,6 +63,13 @@ class SequenceSet:
             found.extend(range(bisect_left(uids, low), bisect_right(uids, high)))
         return found
 
+    def among(self, uids: Sequence[int], largest: int) -> list[int]:
+        """Give those of `uids`, which are ascending, that it names, with `largest` for `*`."""
+        found: list[int] = []
+        for low, high in self.spans(largest):
+            found.extend(uids[bisect_left(uids, low) : bisect_right(uids, high)])
+        return found
+
     def numbers(self, count: int) -> list[int]:
         """Give the places (from 0) that it names by sequence numbers among `count` messages.
 

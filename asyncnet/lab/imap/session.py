@@ -131,7 +131,7 @@ class Session:
             await self.write(b"* OK [CAPABILITY %b] the lab's IMAP server\r\n" % self.capabilities())
 
     async def _next(self) -> None:
-        asked = await read(self.conversation, self.lab.max_message_bytes)
+        asked = await read(self.conversation, None if self.account is None else self.lab.max_message_bytes)
         if asked.command is None:
             assert asked.refusal is not None
             await self._refuse(asked.tag, asked.refusal)

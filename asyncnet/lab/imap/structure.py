@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from asyncnet.lab.imap.addresses import Address, addresses
+from itertools import islice
+
+from asyncnet.lab.imap.addresses import MAX_ADDRESSES, Address, addresses
 from asyncnet.lab.imap.header import Header
 from asyncnet.lab.imap.mime import Parameters, Part, valued
 from asyncnet.lab.imap.strings import nstring, string
@@ -112,8 +114,8 @@ def _lines(part: Part) -> int:
 
 
 def _people(header: Header, name: bytes) -> bytes:
-    """Write the addresses of the fields of that name; empty where there are none."""
-    people = [address for value in header.all(name) for address in addresses(value)]
+    """Write the addresses of the fields of that name, of all together no more than of one; empty without any."""
+    people = list(islice((one for value in header.all(name) for one in addresses(value)), MAX_ADDRESSES))
     return b"(%b)" % b"".join(map(_person, people)) if people else b""
 
 

@@ -40,7 +40,7 @@ class View:
         self.saved: set[int] = set()
         self.on_change: Callable[[], None] | None = None
         self._owner = owner
-        self._arrived: list[int] = []
+        self._arrived: dict[int, None] = {}
         self._ghosts: dict[int, StoredMessage] = {}
         self._changed: dict[int, None] = {}
         self._keywords: set[str] = set()
@@ -99,7 +99,7 @@ class View:
     def _hear(self, change: Change) -> None:
         uid = change.message.uid
         if change.kind == "append":
-            self._arrived.append(uid)
+            self._arrived[uid] = None
         elif change.kind == "flags":
             if change.source is self._owner or not self._is_announced(uid):
                 return
@@ -109,7 +109,7 @@ class View:
             self._changed.pop(uid, None)
             self.saved.discard(uid)  # RFC 5182 §2.1
         else:
-            self._arrived.remove(uid)
+            del self._arrived[uid]
             return
         if self.on_change is not None:
             self.on_change()
@@ -163,7 +163,7 @@ class View:
             # While one that has gone still counts, so does what came behind it.
             self.uids.extend(self._arrived)
             self._claim(self._arrived)
-            self._arrived = []
+            self._arrived = {}
             out.append(self.counts(with_recent=with_recent))
         if self._changed:
             out += [self.told_flags(uid, with_modseq=with_modseq) for uid in self._changed]

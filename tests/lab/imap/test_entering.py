@@ -255,3 +255,10 @@ async def test_tls_garbage_is_shrugged_off(lab: Lab) -> None:
     writer.close()
     with pytest.raises(ssl.SSLError):
         await asyncio.open_connection("127.0.0.1", lab.imap.port, ssl=lab.tls)
+
+
+async def test_a_secret_behind_a_literal_that_is_too_large_is_not_recorded(lab: Lab) -> None:
+    async with connected(lab) as raw:
+        await raw.send(b"a LOGIN {70000+}\r\n" + b"x" * 70_000 + b" hunter2\r\nb NOOP\r\n")
+        assert (await raw.until(b"b "))[0].startswith(b"a NO [TOOBIG]")
+    assert not any(b"hunter2" in line.data or b"xxx" in line.data for line in lab.dialogues[-1].lines)

@@ -110,6 +110,46 @@ async def test_too_many_texts_are_not_looked_for_in_a_big_message(lab: Lab) -> N
     async with opened(lab) as raw:
         assert (await raw.refused("SEARCH " + " ".join(["BODY y"] * 300))).startswith(b"NO [LIMIT] ")
         assert await raw.ok("SEARCH BODY x TEXT x") == [b"* SEARCH 1"]
+        assert await raw.ok("SEARCH " + " ".join(["SUBJECT x"] * 300)) == [b"* SEARCH 1"]
+
+
+async def test_too_many_fields_are_not_looked_for_in_a_big_header(lab: Lab) -> None:
+    lab.deliver(b"Subject: " + b"x" * 1_000_000 + b"\r\n\r\nx")
+    async with opened(lab) as raw:
+        for key in ("SUBJECT y", "HEADER Subject y"):
+            assert (await raw.refused("SEARCH " + " ".join([key] * 300))).startswith(b"NO [LIMIT] ")
+        assert await raw.ok("SEARCH SUBJECT x HEADER Subject x") == [b"* SEARCH 1"]
+
+
+async def test_too_much_is_not_told_of_one_message(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncnet.lab.imap.fetch._MAX_TOLD_BYTES", 4_000_000)
+    lab.deliver(b"Subject: x\r\n\r\n" + b"x" * 1_500_000)
+    async with opened(lab) as raw:
+        many = " ".join(f"BODY.PEEK[TEXT]<{at}.9999999>" for at in range(200))
+        assert (await raw.refused(f"FETCH 1 ({many})")).startswith(b"NO [LIMIT] ")
+        [told] = await raw.ok("FETCH 1 (BODY.PEEK[] BODY.PEEK[TEXT])")
+        assert len(told) > 3_000_000
+
+
+async def test_who_reads_much_for_little_lets_others_have_their_turn(lab: Lab) -> None:
+    for _ in range(300):
+        lab.deliver(b"Subject: x\r\n" + b"a: b\r\n" * 2_000 + b"\r\nx")
+    async with opened(lab) as busy, signed_in(lab) as other:
+        fetching = asyncio.create_task(busy.ok("FETCH 1:* BODY.PEEK[HEADER.FIELDS (Subject)]<0.1>"))
+        try:
+            for _ in range(3):
+                await other.ok("NOOP")
+            assert not fetching.done()
+        finally:
+            assert len(await fetching) == 300
+
+
+async def test_who_has_not_signed_in_is_not_waited_for_with_a_message(lab: Lab) -> None:
+    async with connected(lab) as raw:
+        assert (await raw.refused("APPEND INBOX {100000}")).startswith(b"NO [TOOBIG] ")
+        await raw.ok("LOGIN me secret")
+        await raw.send(b"a APPEND INBOX {100000}\r\n")
+        assert (await raw.response()).startswith(b"+ ")
 
 
 _WORDS = [

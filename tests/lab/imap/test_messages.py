@@ -144,6 +144,14 @@ async def test_condstore_tells_and_obeys_mod_sequences(lab: Lab) -> None:
         ]
         assert await raw.ok("SEARCH MODSEQ 5") == [b"* SEARCH 2 (MODSEQ 5)"]
         assert await raw.ok("SEARCH MODSEQ 99") == [b"* SEARCH"]
+        # RFC 4731 §3.2: of the messages that are told
+        for returns, told in {
+            "MIN": "MIN 1 MODSEQ 4",
+            "MAX": "MAX 2 MODSEQ 5",
+            "MIN COUNT": "MIN 1 COUNT 2 MODSEQ 5",
+        }.items():
+            [line] = await raw.ok(f"SEARCH RETURN ({returns}) MODSEQ 1")
+            assert line.endswith(f") {told}".encode())
 
 
 async def test_qresync_tells_what_was_missed(lab: Lab) -> None:
@@ -185,6 +193,23 @@ async def test_copies_and_moves_tell_the_uids(lab: Lab) -> None:
         assert await raw.ask("UID COPY 99 Trash") == [b"OK copied"]
     assert [one.uid for one in lab.mailbox("me")] == [2, 3]
     assert [b"hello %d" % n in one.raw for n, one in zip((2, 3, 1, 4), trash, strict=True)] == [True] * 4
+
+
+async def test_qresync_tells_all_that_went_where_the_time_is_forgotten(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncnet.lab.mailbox._MAX_EXPUNGED", 2)
+    fill(lab, 6)
+    inbox = lab.mailbox("me")
+    since = inbox.highest_modseq
+    for uid in (2, 3, 5, 6):
+        inbox.expunge([uid])
+    async with signed_in(lab) as raw:
+        await raw.ok("ENABLE QRESYNC")
+        told = await raw.ok(f"SELECT INBOX (QRESYNC ({inbox.uid_validity} {since}))")
+        assert told[-1] == b"* VANISHED (EARLIER) 2:3,5:6"
+        told = await raw.ok(f"UID FETCH 3:* UID (CHANGEDSINCE {since + 2} VANISHED)")
+        assert told == [b"* VANISHED (EARLIER) 5:6"]
 
 
 async def test_what_is_deleted_is_expunged_and_no_more(lab: Lab) -> None:
@@ -279,6 +304,10 @@ async def test_search_answers_in_the_old_and_the_new_way(lab: Lab) -> None:
         assert await raw.ok("SEARCH RETURN (SAVE MIN) ALL") == [b'* ESEARCH (TAG "t12") MIN 1']
         assert await raw.ok("FETCH $ UID") == [b"* 1 FETCH (UID 2)"]
         assert (await raw.refused("SEARCH CHARSET X ALL")).startswith(b"NO [BADCHARSET (UTF-8 US-ASCII)]")
+        assert await raw.ok("UID SEARCH $") == [b"* SEARCH 2"]
+        # RFC 5182 §2.1: a search that is to be kept and is refused leaves nothing
+        assert (await raw.refused("SEARCH RETURN (SAVE) CHARSET X ALL")).startswith(b"NO [BADCHARSET")
+        assert await raw.ok("UID SEARCH $") == [b"* SEARCH"]
 
 
 async def test_imap4rev2_is_another_dialect(lab: Lab) -> None:

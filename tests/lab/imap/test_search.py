@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asyncnet.lab.imap.arguments import Arguments, Literal
 from asyncnet.lab.imap.refusal import Bad, No
-from asyncnet.lab.imap.search import Place, Program, program
+from asyncnet.lab.imap.search import Place, Program, program, returned
 from asyncnet.lab.mailbox import StoredMessage
 
 NOW = datetime.now(UTC)
@@ -42,7 +42,9 @@ PLACE = Place([3, 5, 9], {9}, {5})
 
 def read(text: str | bytes, *more: bytes | Literal) -> Program:
     raw = text.encode() if isinstance(text, str) else text
-    return program(Arguments([b" " + raw, *more]), PLACE)
+    arguments = Arguments([b" " + raw, *more])
+    returns = returned(arguments)
+    return program(arguments, PLACE, returns)
 
 
 def found(text: str | bytes, *more: bytes | Literal) -> list[int]:

@@ -167,3 +167,12 @@ def test_a_pattern_that_would_be_tried_for_ever_is_not() -> None:
     assert not Pattern("*a" * 400).fits("a" * 399 + "b")
     assert not Pattern("*%" * 400 + "b").fits("a" * 400)
     assert time.process_time() - began < 5
+
+
+def test_a_set_picks_from_uids_what_it_names() -> None:
+    assert SequenceSet.parse("9:*,1,3:4").among([1, 2, 4, 8], 10) == [1, 4]
+    assert SequenceSet.parse("*:7").among([1, 2, 4, 8, 10], 10) == [8, 10]
+    assert SequenceSet.parse("*").among([], 10) == []
+    # Each span is looked up, not each pair of a span and a UID.
+    many = SequenceSet.parse(",".join(map(str, range(1, 60_000, 2))))
+    assert many.among(range(1, 100_001), 100_001) == list(range(1, 60_000, 2))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncnet.lab.imap.addresses import Address, addresses
+from asyncnet.lab.imap.addresses import MAX_ADDRESSES, Address, addresses
 from asyncnet.lab.imap.arguments import Arguments
 from asyncnet.lab.imap.header import Header, decoded, text, unencoded
 from asyncnet.lab.imap.mime import MAX_DEPTH, MAX_PARTS, Part, parsed, valued
@@ -203,7 +203,16 @@ def test_any_bytes_are_addresses_of_a_kind(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"(" * 100_000, b'"' * 100_000, b"<" * 100_000, b"a," * 100_000, b"a:" * 50_000, b"\\(" * 50_000]
+    "value",
+    [
+        b"(" * 100_000,
+        b'"' * 100_000,
+        b"<" * 100_000,
+        b"a," * 100_000,
+        b"a:" * 50_000,
+        b"\\(" * 50_000,
+        b'""a' * 100_000,
+    ],
 )
 def test_hostile_addresses_take_no_time_and_no_stack(value: bytes) -> None:
     assert len(addresses(value)) <= 5_001
@@ -373,3 +382,13 @@ def test_strings_are_quoted_or_literals() -> None:
     assert nstring(None) == b"NIL"
     assert astring(b"atom") == b"atom"
     assert astring(b"a b") == b'"a b"'
+
+
+def test_a_codec_that_takes_quadratic_time_or_warns_is_no_charset() -> None:
+    assert decoded(b"a-" + b"b9" * 1_000_000, "punycode") == "a-" + "b9" * 1_000_000
+    assert decoded(rb"\d", "unicode_escape") == r"\d"
+
+
+def test_all_fields_of_a_name_together_have_so_many_addresses_as_one() -> None:
+    header = Header((b"To: " + b"a," * MAX_ADDRESSES + b"\r\n") * 3)
+    assert envelope(header).count(b'(NIL NIL "a" "")') == MAX_ADDRESSES
