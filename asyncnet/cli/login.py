@@ -131,11 +131,12 @@ def _read_netrc(environ: Mapping[str, str]) -> netrc.netrc:
     except FileNotFoundError:
         if path:
             raise UsageError(f"there is no {path}, which NETRC names") from None
+        return netrc.netrc(os.devnull)
     except netrc.NetrcParseError as error:
-        raise UsageError(f"cannot read {file}: what is in line {error.lineno}?") from None  # its text may be a secret
+        line = error.lineno
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
-    return netrc.netrc(os.devnull)
+    raise UsageError(f"cannot read {file}: what is in line {line}?")  # out here without a context that may be a secret
 
 
 def _own(file: str) -> netrc.netrc:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 def completed(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end and give its result.
 
+    Of tasks side by side, the first that failed has ended the others: its error stands for them all.
+
     Raises:
         SystemExit: it was interrupted; the status is 130. A KeyboardInterrupt would make click write an empty line.
     """
@@ -21,4 +23,12 @@ def completed(main: Coroutine[Any, Any, T]) -> T:
         result: Any = asyncnet.run(main)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
     return result  # type: ignore[no-any-return]
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 all done, 1 something failed for good, 2 wrong usage, 3 something failed but is worth trying
         again, 130 interrupted.
     """
+    _open_streams()
     try:
         return cli.main(args=None if argv is None else list(argv), prog_name="asyncnet", standalone_mode=False) or DONE
     except click.ClickException as error:
@@ -36,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NetError, OSError) as error:
         Screen().tell(error)
         return USAGE if isinstance(error, UsageError) else LATER if is_transient(error) else FAILED
+
+
+def _open_streams() -> None:
+    """Give closed streams a place to write to: a socket would be given their number, and what is printed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
 def _misused(error: click.ClickException) -> int:
