@@ -1,37 +1,32 @@
-"""Where aiohttp meets our sockets: its pool and its parser, our dialling, and the corners of its protocol mended.
+"""Connector: aiohttp's pool over our sockets.
 
-This is the one file that reaches into aiohttp. What it relies on (`_create_connection`, `_retry_connection`, and the
-order in which `ResponseHandler` is called) is checked by tests/http/test_connector.py, which fails loudly when a new
-version of aiohttp changes it.
+Together with wire.py this reaches into aiohttp. What it relies on (`_create_connection`, and how connections in use and
+idle ones are kept) is checked by tests/http/test_connector.py, which fails loudly when a new version changes it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, cast
 
 import aiohttp
-from aiohttp.abc import AbstractCookieJar, AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import BaseConnector, Connection
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import StreamReader
-from aiohttp.tracing import Trace
+from aiohttp.connector import BaseConnector
 
 from asyncnet.deadline import phase
 from asyncnet.dial import attach, dial
 from asyncnet.endpoint import Endpoint, Security
-from asyncnet.errors import ClosedError, LimitError, NetError, ProtocolError, UsageError
-from asyncnet.http.coding import ACCEPTED
+from asyncnet.errors import ClosedError, NetError, ProtocolError, UsageError
 from asyncnet.http.forwarding import Forwarder
 from asyncnet.http.limits import Limits
 from asyncnet.http.request import IDEMPOTENT
+from asyncnet.http.wire import Key, Wire, key_of
 from asyncnet.places import Places
 from asyncnet.proxy import Proxy
 from asyncnet.tls import default_client_context
@@ -40,150 +35,16 @@ _SETTLE_TURNS = 20
 """Turns of the loop until an aborted connection is gone: plain ones take one, TLS two, uvloop a few."""
 
 
-class Carried(Exception):
-    """Carries an error of ours through aiohttp, which would take a ConnectError for an OSError of its own."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What aiohttp's pool asks a request for."""
 
-    def __init__(self, error: NetError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class StaleConnection(ConnectionResetError):
-    """A connection that had served before was gone when the next request came: nothing of an answer was seen."""
+    connection_key: Key
+    endpoint: Endpoint
+    proxy: None = None  # it would make one of its own CONNECT; ours is part of the dialling
 
 
-class Wire(ResponseHandler):
-    """One connection. Abandoned, it is aborted: aiohttp would flush and wait for TLS goodbyes without a bound."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        limits: Limits,
-        up: set[Wire],
-        closing: set[Wire],
-        leave: Callable[[], None],
-    ) -> None:
-        super().__init__(loop)
-        self.requests = 0
-        self._leave = leave
-        self._limits = limits
-        self._up = up
-        self._closing = closing
-        self._informational = 0
-        self._answered: object = None
-        self._must_say_goodbye = False
-        self.speaks: str | None = None
-        self.forwarded_by: Forwarder | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        super().connection_made(transport)
-        self._up.add(self)
-        tls = transport.get_extra_info("ssl_object")
-        self._must_say_goodbye = tls is not None
-        self.speaks = None if tls is None else tls.selected_alpn_protocol()
-
-    def close(self) -> None:
-        """Say TLS's goodbye if there is room for it, and go."""
-        transport = self.transport
-        super().close()
-        if transport is not None:
-            self._closing.add(self)
-            transport.abort()
-
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take the head of an answer from the parser, unless nobody asked for it."""
-        if data[0].code < 200 and data[0].code != 101:
-            self._informational += 1
-            if self._informational > self._limits.max_informational:
-                self._refuse(LimitError("answers 1xx without end", limit=self._limits.max_informational))
-                return
-        elif self._answered is self._parser:
-            # Each request has a parser of its own: this one has answered. Handed on, it would answer the next request.
-            self._drop()
-            return
-        else:
-            self._answered = self._parser
-            self._informational = 0
-        ResponseHandler.feed_data(self, data, size)
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """Tell whoever waits for the head, and whoever reads the body: aiohttp tells the first alone."""
-        payload = self._payload
-        if exc_cause is None or type(exc_cause) is BaseException or exc_cause is exc:  # aiohttp's mark for "none"
-            super().set_exception(exc)
-        else:
-            exc.__cause__ = exc_cause
-            super().set_exception(exc, exc_cause)
-        if payload is not None:
-            _break(payload, exc)
-
-    def eof_received(self) -> None:
-        """Note TLS's goodbye. After a cut asyncio comes here too, uvloop does not."""
-        super().eof_received()
-        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
-        if tls is not None:
-            with contextlib.suppress(ssl.SSLError):  # a cut reads as "want more", a goodbye as the end
-                self._must_say_goodbye = tls.read(1) != b""
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End what is under way by an error, where aiohttp takes a cut for the end of a body without a length."""
-        self._up.discard(self)
-        self._closing.discard(self)
-        self._leave()
-        if self._payload is not None and not self._payload.is_eof():
-            if exc is None and self._must_say_goodbye:
-                exc = ConnectionResetError("TLS ended without close_notify")
-            if exc is not None:
-                _break(self._payload, exc)
-        elif self.requests > 1 and self._parser is not None and self._answered is not self._parser:
-            exc = StaleConnection("the kept connection was gone")
-        self._answered = None  # the parser holds this protocol
-        super().connection_lost(exc)
-
-    def _refuse(self, error: NetError) -> None:
-        refusal = HttpProcessingError(message=str(error))
-        refusal.__cause__ = error
-        self.set_exception(refusal, error)
-        self._drop()
-
-    def _drop(self) -> None:
-        self.force_close()
-        if self.transport is not None:
-            self._closing.add(self)
-            self.transport.abort()
-
-    @property
-    def has_spoken_first(self) -> bool:
-        """Whether something came before the first request; such a server does not speak HTTP."""
-        return bool(self._tail)
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether something came while nobody had asked: an end that the loop has not seen, or an answer to nothing."""
-        if self.transport is None:
-            return True
-        poller = select.poll()
-        poller.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poller.poll(0))
-
-
-def _break(payload: StreamReader, cause: BaseException) -> None:
-    if not payload.is_eof() and payload.exception() is None:
-        failure = aiohttp.ClientPayloadError("the connection broke")
-        failure.__cause__ = cause
-        payload.set_exception(failure)
-
-
-class Outgoing(ClientRequest):
-    """A request with an owner for its writing: what ends it there comes to light where the answer is waited for."""
-
-    async def write_bytes(
-        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
-    ) -> None:
-        """Write the body; a connection that is lost at its very end would be nobody's error to retrieve."""
-        with contextlib.suppress(OSError):
-            await super().write_bytes(writer, conn, content_length)
+_NO_LIMIT = aiohttp.ClientTimeout(total=None)
 
 
 class Connector(BaseConnector):
@@ -227,57 +88,82 @@ class Connector(BaseConnector):
         self.closing: set[Wire] = set()
         self._dialling: set[asyncio.Timeout] = set()
         self._places = places
-        # aiohttp's own count of those at a host hashes the host's key, which is long, four times for each request.
+        self._keep_alive = keep_alive
+        # aiohttp's own count of those at a host costs each request four searches.
         self._most_at_once = max_connections_per_host or max_connections
-        self._count_at: Counter[Any] = Counter()
+        self._count_at: Counter[Key] = Counter()
         if places is not None:
             places.yielders.append(self._end_idle_one)
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
-        """Take a connection from the pool, or make one."""
-        phase("waiting for a connection")
-        while True:
-            try:
-                connection = await BaseConnector.connect(self, req, traces, timeout)  # super() is slow in 3.11
-            except (asyncio.CancelledError, aiohttp.ClientConnectionError):
-                task = asyncio.current_task()
-                if not self.closed or (task is not None and task.cancelling()):
-                    raise
-                raise _closed() from None  # whoever waited for a free connection was cancelled by the pool
-            wire = connection.protocol
-            assert isinstance(wire, Wire)
-            if not wire.requests:
-                if wire.has_spoken_first:
-                    connection.close()
-                    raise ProtocolError("the server spoke before it was asked")
-            elif req.method not in IDEMPOTENT and wire.is_stale:
-                connection.close()  # what may not be sent twice is not sent in doubt
-                continue
-            wire.requests += 1
-            if wire.forwarded_by is not None:
-                wire.forwarded_by.address(req)
-            here = phase("waiting for the answer")
-            if here is not None:
-                here.asked(req.method)
-            return connection
+    async def take(self, endpoint: Endpoint, method: str) -> Wire:
+        """Take a connection from the pool, or make one; it must be given back by `give_back`.
 
-    async def _create_connection(
-        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        endpoint = Endpoint.parse(str(req.url.origin()))
+        Raises:
+            NetError: it cannot be made.
+            ClosedError: the pool was closed meanwhile.
+        """
+        key = key_of(endpoint.host, endpoint.port, endpoint.scheme == "https")
+        while True:
+            wire = self._idle(key)
+            if wire is None:
+                wire = await self._made(key, endpoint)
+            if not wire.requests or method in IDEMPOTENT or not wire.is_stale:
+                return wire
+            self.give_back(wire, whole=False)  # what may not be sent twice is not sent in doubt
+
+    def give_back(self, wire: Wire, *, whole: bool) -> None:
+        """Let go of a connection: the next request may have it, unless something of this one is left on it."""
+        self._release(wire.key, wire, should_close=not whole)
+
+    def _idle(self, key: Key) -> Wire | None:
+        # What aiohttp's own does for each request, without the object around the connection that it makes.
+        conns: dict[Key, deque[tuple[Wire, float]]] = self._conns  # type: ignore[assignment]
+        idle = conns.get(key)
+        if idle is None:
+            return None
+        oldest = monotonic() - self._keep_alive
+        while idle:
+            wire, since = idle.popleft()
+            if wire.is_connected() and since >= oldest:
+                if not idle:
+                    del conns[key]
+                self._acquired.add(wire)
+                return wire
+            wire.close()
+        del conns[key]
+        return None
+
+    async def _made(self, key: Key, endpoint: Endpoint) -> Wire:
+        """Make a connection, or wait for one where there may be no more."""
+        phase("waiting for a connection")
+        try:
+            made = await BaseConnector.connect(self, cast(Any, _Wanted(key, endpoint)), [], _NO_LIMIT)
+        except (asyncio.CancelledError, aiohttp.ClientConnectionError):
+            task = asyncio.current_task()
+            if not self.closed or (task is not None and task.cancelling()):
+                raise
+            raise _closed() from None  # whoever waited for a free connection was cancelled by the pool
+        wire = cast(Wire, made.protocol)
+        made._protocol = None  # aiohttp's object around it has nothing more to say
+        if not wire.requests and wire.has_spoken_first:
+            self.give_back(wire, whole=False)
+            raise ProtocolError("the server spoke before it was asked")
+        return wire
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
         try:
             async with asyncio.timeout(None) as scope:  # closing the session ends it
                 self._dialling.add(scope)
                 try:
-                    return await self._placed(req.connection_key, endpoint)
+                    return await self._placed(req.connection_key, req.endpoint)
                 finally:
                     self._dialling.discard(scope)
-        except NetError as error:
-            raise Carried(error) from None
+        except NetError:
+            raise
         except TimeoutError:
-            raise Carried(_closed()) from None
+            raise _closed() from None
 
-    async def _placed(self, key: Any, endpoint: Endpoint) -> Wire:
+    async def _placed(self, key: Key, endpoint: Endpoint) -> Wire:
         """Dial, as one of those at a host; the connection's end gives its place back."""
         place = contextlib.ExitStack()
         try:
@@ -286,12 +172,12 @@ class Connector(BaseConnector):
             if self._places is not None:
                 await self._places.open()
                 place.callback(self._places.leave)
-            return await self._dialled(endpoint, place.close)
+            return await self._dialled(key, endpoint, place.close)
         except BaseException:
             place.close()
             raise
 
-    def _leave(self, key: Any) -> None:
+    def _leave(self, key: Key) -> None:
         self._count_at[key] -= 1
         if not self._count_at[key]:
             del self._count_at[key]
@@ -302,7 +188,7 @@ class Connector(BaseConnector):
         idle = len(self._conns.get(key, ()))
         return min(self._most_at_once + idle - self._count_at[key], super()._available_connections(key))
 
-    async def _dialled(self, endpoint: Endpoint, leave: Callable[[], None]) -> Wire:
+    async def _dialled(self, key: Key, endpoint: Endpoint, leave: Callable[[], None]) -> Wire:
         context = None
         if endpoint.security is Security.TLS:
             context = self._tls if self._tls is not None else default_client_context()
@@ -315,7 +201,9 @@ class Connector(BaseConnector):
         else:
             sock = await dial(endpoint, proxy=self._proxy(endpoint), allow=self._allow)
         loop = asyncio.get_running_loop()
-        _, wire = await attach(sock, lambda: Wire(loop, self._limits, self._up, self.closing, leave), context, endpoint)
+        _, wire = await attach(
+            sock, lambda: Wire(loop, key, self._limits, self._up, self.closing, leave), context, endpoint
+        )
         if wire.speaks not in (None, "http/1.1", "http/1.0"):
             wire.close()
             raise UsageError(f"the TLS context offers {wire.speaks}, which is not spoken here; offer http/1.1 alone")
@@ -365,23 +253,3 @@ class Connector(BaseConnector):
 
 def _closed() -> ClosedError:
     return ClosedError("the session was closed meanwhile")
-
-
-def client_session(
-    connector: Connector, limits: Limits, make_jar: Callable[[], AbstractCookieJar]
-) -> aiohttp.ClientSession:
-    """Make the session of aiohttp that all requests go through: its timers, its decoding and its retries are off."""
-    client = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=make_jar(),
-        request_class=Outgoing,
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-        headers={"User-Agent": "asyncnet", "Accept-Encoding": ACCEPTED},
-        max_line_size=limits.max_line_bytes,
-        max_field_size=limits.max_line_bytes,
-        max_headers=limits.max_headers,
-    )
-    # It would send an idempotent request twice after any loss; we do so only where a kept connection had gone stale.
-    client._retry_connection = False
-    return client

@@ -7,7 +7,7 @@ Hosts that are addresses keep cookies too, for that address alone (§5.1.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.cookies import BaseCookie, Morsel, SimpleCookie
 from itertools import chain
 from types import MappingProxyType
@@ -63,6 +63,17 @@ class OriginJar(AbstractCookieJar):
             return SimpleCookie()
         jar = self._jars.get((request_url.scheme, request_url.port))
         return SimpleCookie() if jar is None else jar.filter_cookies(request_url)
+
+    def header(self, request_url: str) -> str | None:
+        """Give the field's value for a request, or None if there is nothing to say."""
+        if not self._jars:
+            return None
+        cookies = self.filter_cookies(URL(request_url, encoded=True))
+        return "; ".join(f"{name}={morsel.coded_value}" for name, morsel in cookies.items()) or None
+
+    def learn(self, fields: Sequence[str], response_url: str) -> None:
+        """Take what the Set-Cookie fields of a response say."""
+        self.update_cookies_from_headers(fields, URL(response_url, encoded=True))
 
     def __iter__(self) -> Iterator[Morsel[str]]:
         return chain.from_iterable(self._jars.values())

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
 
 from asyncnet.deadline import phase
 from asyncnet.errors import AuthenticationError, ClosedError, LimitError, NetError, ProtocolError
-from asyncnet.http.connector import Carried, Connector, StaleConnection
-from asyncnet.http.content import Content
+from asyncnet.http.connector import Connector
+from asyncnet.http.cookies import OriginJar
 from asyncnet.http.failures import TRANSLATIONS
 from asyncnet.http.policy import REDIRECTS, redirected
 from asyncnet.http.request import IDEMPOTENT, Request
 from asyncnet.http.response import Response
+from asyncnet.http.roundtrip import Answer, roundtrip
 from asyncnet.http.signing import Signer
 from asyncnet.http.timings import Timings
+from asyncnet.http.wire import StaleConnection
 from asyncnet.proxy import UNAUTHORIZED
 from asyncnet.translation import translation
 
@@ -32,8 +33,8 @@ class Exchange:
     """One call, as `async with`: it gives the last answer, and at the end lets go of the connection.
 
     Args:
-        client: aiohttp's session.
-        connector: the one under it.
+        connector: gives the connections.
+        jar: gives the cookies.
         request: what to ask, and where first.
         max_redirects: how many are followed; 0 gives the redirect itself.
         signer: signs for the first origin alone.
@@ -41,11 +42,11 @@ class Exchange:
     """
 
     __slots__ = (
-        "_client",
+        "_answer",
         "_connector",
         "_first",
+        "_jar",
         "_max_redirects",
-        "_response",
         "_secret_fields",
         "_signer",
         "history",
@@ -54,8 +55,8 @@ class Exchange:
 
     def __init__(
         self,
-        client: aiohttp.ClientSession,
         connector: Connector,
+        jar: OriginJar,
         request: Request,
         *,
         max_redirects: int,
@@ -64,28 +65,28 @@ class Exchange:
     ) -> None:
         self.request = request
         self.history: list[Response] = []
-        self._client = client
         self._connector = connector
+        self._jar = jar
         self._first = request
         self._max_redirects = max_redirects
         self._signer = signer
         self._secret_fields = secret_fields
-        self._response: aiohttp.ClientResponse | None = None
+        self._answer: Answer | None = None
 
-    async def __aenter__(self) -> aiohttp.ClientResponse:
+    async def __aenter__(self) -> Answer:
         try:
             while True:
                 if self._signer is not None:
                     self.request = await self._signer.sign(self.request)
-                response = self._response = await self._sent()
-                self._check_framing(response)
-                if response.status == 401 and self._signer is not None:
-                    again: Request | None = await self._signed_again(self._signer, response)
+                answer = self._answer = await self._sent()
+                self._check_framing(answer)
+                if answer.status == 401 and self._signer is not None:
+                    again: Request | None = await self._signed_again(self._signer, answer)
                 else:
-                    again = self._redirected(response)
+                    again = self._redirected(answer)
                 if again is None:
-                    return response
-                await _put_back(response)
+                    return answer
+                await _put_back(answer)
                 if self.request.content is not None:
                     await self.request.content.settle()
                 self.request = again
@@ -97,62 +98,53 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Most answers have been read to their end, and nothing is left to do.
-        is_over = self._response is None or self._response.connection is None
+        is_over = self._answer is None or self._answer.is_over
         if not is_over or self._connector.closing or self._first.content is not None:
             await self._let_go()
 
     async def _let_go(self) -> None:
         """Give a connection with a finished answer back, abort any other, and wait until nothing of it is left."""
-        if self._response is not None and self._response.connection is not None:
-            self._response.close()
+        if self._answer is not None:
+            self._answer.close()
         if self._connector.closing:
             await self._connector.settle()
         if self._first.content is not None:
             await self._first.content.aclose()
 
-    async def _sent(self) -> aiohttp.ClientResponse:
+    async def _sent(self) -> Answer:
         request = self.request
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 if self._connector.closed:
                     raise ClosedError("the session was closed meanwhile")
-                headers, data = request.headers, None
-                if request.content is not None:
-                    headers, data = await _prepared(request.content, headers)
-                response = await self._client.request(
-                    request.method, request.place.url, headers=headers or None, data=data, allow_redirects=False
-                )
+                answer = await roundtrip(self._connector, self._jar, request)
                 here = phase("reading the body")
                 if here is not None:
-                    here.answered(response.status)
-                return response
-            except Carried as carried:
-                raise _named(carried.error, request) from carried.error.__cause__
+                    here.answered(answer.status)
+                return answer
             except NetError as error:
                 _named(error, request)
                 raise
             except Exception as error:
                 failure = None if request.content is None else request.content.failure
                 if failure is not None:
-                    raise failure from failure.__cause__  # the caller's own source failed, and aiohttp hid it
+                    raise failure from failure.__cause__  # the caller's own source failed
                 if attempt < _MAX_ATTEMPTS and _was_stale(error) and _may_be_repeated(request):
                     continue
                 ours = translation(error, TRANSLATIONS, request.place.endpoint, request.method)
                 if ours is None:
                     raise
-                # This one bears our header fields and the whole URL: out here it is no context either.
-                cause = error.__cause__ if isinstance(error, aiohttp.ClientResponseError) else error
-            raise ours from cause
+                raise ours from error
         raise AssertionError("the last attempt returns or raises")
 
-    def _redirected(self, response: aiohttp.ClientResponse) -> Request | None:
+    def _redirected(self, answer: Answer) -> Request | None:
         """Give the request that this answer makes necessary, or None if it is the last."""
         if self._signer is not None:
-            self._signer.learn(self.request, response.headers)
-        if response.status == 407 and (proxy := self._connector.forwarding(self.request.place.endpoint)) is not None:
+            self._signer.learn(self.request, answer.headers)
+        if answer.status == 407 and (proxy := self._connector.forwarding(self.request.place.endpoint)) is not None:
             raise AuthenticationError(code=407, text=UNAUTHORIZED, endpoint=proxy, operation=self.request.method)
-        location = response.headers.get("Location")
-        if response.status not in REDIRECTS or location is None or not self._max_redirects:
+        location = answer.headers.get("Location")
+        if answer.status not in REDIRECTS or location is None or not self._max_redirects:
             return None
         request = self.request
         if len(self.history) >= self._max_redirects:
@@ -162,33 +154,33 @@ class Exchange:
                 endpoint=request.place.endpoint,
                 operation=request.method,
             )
-        again = redirected(request, response.status, location, self._secret_fields)
+        again = redirected(request, answer.status, location, self._secret_fields)
         if again.place.origin != request.place.origin:
             self._signer = None
-        self.history.append(response_of(response, request, complete=False))
+        self.history.append(response_of(answer, request, complete=False))
         return again
 
-    def _check_framing(self, response: aiohttp.ClientResponse) -> None:
-        coding = response.headers.get("Transfer-Encoding")
+    def _check_framing(self, answer: Answer) -> None:
+        coding = answer.headers.get("Transfer-Encoding")
         if coding is not None:
             # RFC 9112 §6.1: nothing but "chunked" was offered, and HTTP/1.0 knows none. llhttp takes the body of any
             # other for what comes until the end, and the coding for done.
-            codings = response.headers.getall("Transfer-Encoding")
-            if [name.strip().lower() for name in codings] != ["chunked"] or response.version < (1, 1):  # type: ignore[operator]
+            codings = answer.headers.getall("Transfer-Encoding")
+            if [name.strip().lower() for name in codings] != ["chunked"] or answer.version < (1, 1):
                 raise self._protocol_error(f"a transfer coding that was not offered: {', '.join(codings)!r}")
-        if response.status == 101:
+        if answer.status == 101:
             raise self._protocol_error("it switches to a protocol that was not asked for")
 
     def _protocol_error(self, text: str) -> ProtocolError:
         return ProtocolError(text, endpoint=self.request.place.endpoint, operation=self.request.method)
 
-    async def _signed_again(self, signer: Signer, response: aiohttp.ClientResponse) -> Request:
+    async def _signed_again(self, signer: Signer, answer: Answer) -> Request:
         content = self.request.content
-        if await signer.answer(self.request, response.headers) and (content is None or content.can_be_sent):
+        if await signer.answer(self.request, answer.headers) and (content is None or content.can_be_sent):
             return self.request
         raise AuthenticationError(
             code=401,
-            text=signer.masked(readable(response.reason or "")),
+            text=signer.masked(readable(answer.reason or "")),
             endpoint=self.request.place.endpoint,
             operation=self.request.method,
         )
@@ -201,20 +193,20 @@ def _named(error: NetError, request: Request) -> NetError:
 
 
 def response_of(
-    response: aiohttp.ClientResponse,
+    answer: Answer,
     request: Request,
     body: bytes = b"",
     history: tuple[Response, ...] = (),
     complete: bool = True,
     timings: Timings | None = None,
 ) -> Response:
-    """Make our Response of aiohttp's."""
-    headers = response.headers
+    """Make a Response of an answer and what came of its body."""
+    headers = answer.headers
     if not all(map(str.isascii, headers.values())):
         headers = type(headers)(CIMultiDict((name, readable(value)) for name, value in headers.items()))
     return Response(
-        response.status,
-        response.reason if response.reason and response.reason.isascii() else readable(response.reason or ""),
+        answer.status,
+        answer.reason if answer.reason and answer.reason.isascii() else readable(answer.reason or ""),
         headers,
         request.place.text,
         request.method,
@@ -236,16 +228,6 @@ def readable(text: str) -> str:
     return text
 
 
-async def _prepared(content: Content, headers: CIMultiDict[str]) -> tuple[CIMultiDict[str], Any]:
-    """Give the headers and the data of one sending."""
-    await content.settle()
-    data = content.payload()
-    if content.size is not None and not isinstance(data, bytes):
-        headers = CIMultiDict(headers)
-        headers["Content-Length"] = str(content.size)  # else it would be sent in chunks
-    return headers, data
-
-
 def _was_stale(error: Exception) -> bool:
     return isinstance(error, aiohttp.ClientOSError) and isinstance(error.__cause__, StaleConnection)
 
@@ -254,12 +236,12 @@ def _may_be_repeated(request: Request) -> bool:
     return request.method in IDEMPOTENT and (request.content is None or request.content.can_be_sent)
 
 
-async def _put_back(response: aiohttp.ClientResponse) -> None:
+async def _put_back(answer: Answer) -> None:
     """Read the rest of a small body, so that the connection can be used again; abort it otherwise."""
     read = 0
     try:
-        while read <= _DRAINED_BYTES and (block := await response.content.readany()):
+        while read <= _DRAINED_BYTES and (block := await answer.content.readany()):
             read += len(block)
     except (aiohttp.ClientError, OSError, RuntimeError):
         pass  # nobody wants this body
-    response.close()
+    answer.close()

@@ -113,7 +113,7 @@ def broken_body(
 
 
 TRANSLATIONS: Translations = (
-    (aiohttp.ClientResponseError, _unreadable),
+    (HttpProcessingError, _unreadable),
     ((aiohttp.ServerDisconnectedError, aiohttp.EofStream), _hung_up),
     ((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError), _broken),
     (aiohttp.ClientError, ProtocolError),

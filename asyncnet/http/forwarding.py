@@ -7,31 +7,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aiohttp.client_reqrep import ClientRequest
-from yarl import URL
-
 from asyncnet.proxy import Proxy, authorization
 
 
 class Forwarder(NamedTuple):
-    """What the requests on a connection to such a proxy need.
+    """What requests on a connection to such a proxy need, beside the whole URL as their target (RFC 9112 §3.2.2).
 
     Args:
-        url: of the proxy.
         authorization: what it is to be shown, or None.
     """
 
-    url: URL
     authorization: str | None
 
     @classmethod
     async def of(cls, proxy: Proxy) -> Forwarder:
         """Make it of a proxy; its secret is asked for once for each connection."""
-        shown = None if proxy.credentials is None else await authorization(proxy.credentials)
-        return cls(URL(str(proxy)), shown)
+        return cls(None if proxy.credentials is None else await authorization(proxy.credentials))
 
-    def address(self, request: ClientRequest) -> None:
-        """Make a request one for the proxy: with the whole URL as its target (RFC 9112 §3.2.2), and signed."""
-        request.proxy = self.url
-        if self.authorization is not None:
-            request.headers["Proxy-Authorization"] = self.authorization
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """Give the fields that go with each request."""
+        return () if self.authorization is None else (("Proxy-Authorization", self.authorization),)

@@ -13,6 +13,7 @@ from asyncnet.errors import IncompleteRead, LimitError, NetError, ProtocolError
 from asyncnet.http.coding import decoded, decoders
 from asyncnet.http.decoder import Decoder
 from asyncnet.http.failures import broken_body
+from asyncnet.http.roundtrip import Answer
 
 _SMALL_BYTES = 65_536
 """Up to here a body of known length has mostly come as a whole, and is handed on as it is."""
@@ -34,7 +35,7 @@ class Body:
     """The body of one answer.
 
     Args:
-        response: aiohttp's; its connection is the caller's to close.
+        answer: its head; its connection is the caller's to let go of.
         endpoint: where it comes from, for errors.
         max_bytes: the most that is taken, decoded; None is no limit.
         max_ratio: see `Limits`.
@@ -56,22 +57,22 @@ class Body:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        answer: Answer,
         endpoint: Endpoint,
         max_bytes: int | None,
         max_ratio: int,
         raw_allowed: bool = False,
     ) -> None:
-        self._content = response.content
+        self._content = answer.content
         self._endpoint = endpoint
-        self._method = response.method
+        self._method = answer.method
         self._max_bytes = max_bytes
         self._max_ratio = max_ratio
         self._decoders: list[Decoder] = []
         self.announced: int | None = None
-        if self._method == "HEAD" or response.status in _BODILESS:
+        if self._method == "HEAD" or answer.status in _BODILESS:
             return
-        lengths, coding = response.headers.getall("Content-Length", None), response.headers.get("Content-Encoding")
+        lengths, coding = answer.headers.getall("Content-Length", None), answer.headers.get("Content-Encoding")
         if lengths is not None:
             self.announced = self._length(lengths)
             if max_bytes is not None and self.announced > max_bytes:

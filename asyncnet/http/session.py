@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Collection
 from types import TracebackType
 from typing import Any, TypeVar
 
-import aiohttp
 from multidict import CIMultiDict
 
 from asyncnet.credentials import Credentials, check_login
@@ -21,7 +20,7 @@ from asyncnet.deadline import Deadline, deadline
 from asyncnet.dial import server_name
 from asyncnet.endpoint import Endpoint
 from asyncnet.errors import ClosedError, UsageError
-from asyncnet.http.connector import Connector, client_session
+from asyncnet.http.connector import Connector
 from asyncnet.http.content import Content, Parts, Source
 from asyncnet.http.cookies import OriginJar
 from asyncnet.http.environment import environment_proxy
@@ -42,6 +41,7 @@ from asyncnet.http.request import (
     place,
 )
 from asyncnet.http.response import Response
+from asyncnet.http.roundtrip import Answer
 from asyncnet.http.signing import Digests, Signer
 from asyncnet.http.stream import ResponseStream
 from asyncnet.http.timings import Stopwatch
@@ -131,7 +131,7 @@ class Session(Transfers):
         self._keep_alive = keep_alive
         self._places = places
         self._digests = Digests()
-        self._client: aiohttp.ClientSession | None = None
+        self._jar: OriginJar | None = None
         self._connector: Connector | None = None
         self._closed = False
         if (unix_socket is not None) + (proxy is not None) + public_only > 1:
@@ -276,13 +276,11 @@ class Session(Transfers):
         Calls under way elsewhere end by ClosedError.
         """
         self._closed = True
-        client, self._client = self._client, None
-        if client is None:
+        if self._connector is None:
             return
-        assert self._connector is not None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await client.close()
+                await self._connector.close()
         await self._connector.settle()
 
     async def __aenter__(self: S) -> S:
@@ -313,10 +311,10 @@ class Session(Transfers):
         where = located(self.endpoint, url, params)
         fields = self._fields(where, headers, content)
         credentials = self._credentials_for(where, credentials, fields)
-        client, connector = self._opened(where, method)
+        connector, jar = self._opened(where, method)
         return Exchange(
-            client,
             connector,
+            jar,
             Request(method, where, fields, content),
             max_redirects=self.limits.max_redirects if max_redirects is None else max_redirects,
             signer=None if credentials is None else Signer(credentials, self._digests),
@@ -362,10 +360,10 @@ class Session(Transfers):
             raise UsageError("credentials and an Authorization field: one of them", endpoint=where.endpoint)
         return credentials
 
-    def _opened(self, where: Place, method: str) -> tuple[aiohttp.ClientSession, Connector]:
+    def _opened(self, where: Place, method: str) -> tuple[Connector, OriginJar]:
         if self._closed:
             raise ClosedError("the session is closed", endpoint=where.endpoint, operation=method)
-        if self._client is None or self._connector is None:
+        if self._connector is None or self._jar is None:
             self._connector = Connector(
                 tls=self._tls,
                 proxy=self._proxy_for,
@@ -377,15 +375,15 @@ class Session(Transfers):
                 keep_alive=self._keep_alive,
                 places=self._places,
             )
-            self._client = client_session(self._connector, self.limits, OriginJar)
-        return self._client, self._connector
+            self._jar = OriginJar()
+        return self._connector, self._jar
 
     def _proxy_for(self, endpoint: Endpoint) -> Proxy | None:
         if self._proxy is None and self._proxy_from_environment:
             return environment_proxy(endpoint, os.environ)
         return self._proxy
 
-    def _body(self, answer: aiohttp.ClientResponse, request: Request, most: int | None) -> Body:
+    def _body(self, answer: Answer, request: Request, most: int | None) -> Body:
         raw_allowed = "Accept-Encoding" in request.headers
         return Body(answer, request.place.endpoint, most, self.limits.max_ratio, raw_allowed)
 

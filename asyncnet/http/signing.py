@@ -71,9 +71,8 @@ class Signer:
         credentials = self._credentials
         digest = self._digest(request)
         if digest is not None:
-            target = request.place.url.raw_path_qs
             self._secret = await credentials.secret()
-            value = digest.authorization(credentials.username, self._secret, request.method, target)
+            value = digest.authorization(credentials.username, self._secret, request.method, request.place.target)
         elif credentials.mechanism == "DIGEST":
             return request  # the server has to ask first
         else:

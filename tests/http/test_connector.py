@@ -2,12 +2,12 @@
 
 import asyncio
 import inspect
+import re
 import socket
 import time
-import warnings
 
-import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import BaseConnector
 
@@ -55,15 +55,29 @@ def test_the_protocol_has_the_methods_that_are_mended() -> None:
         assert used in source, used
 
 
-async def test_the_session_has_the_switch_for_its_retries() -> None:
-    async with aiohttp.ClientSession() as client:
-        assert client._retry_connection is True
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            client._retry_connection = False
-    assert "self._retry_connection and method in IDEMPOTENT_METHODS" in inspect.getsource(
-        aiohttp.ClientSession._request
-    )
+async def test_the_pool_keeps_its_connections_where_they_are_looked_for() -> None:
+    source = inspect.getsource(BaseConnector)
+    for used in (
+        "self._conns[key].append((protocol, monotonic()))",
+        "self._acquired.add(proto)",
+        "self._acquired.discard(proto)",
+        "return Connection(self, key, proto, self._loop)",
+        "key = req.connection_key",
+    ):
+        assert used in source, used
+    names = list(inspect.signature(BaseConnector._release).parameters)
+    assert names == ["self", "key", "protocol", "should_close"]
+    assert {name for name in re.findall(r"\breq\.(\w+)", inspect.getsource(BaseConnector.connect))} <= {
+        "connection_key",
+        "proxy",
+    }
+
+
+def test_nothing_is_pending_in_a_parser_that_was_not_paused() -> None:
+    # Else Wire.resume_reading would have to ask for it.
+    assert "# This will resume parsing any unprocessed data from the last pause." in inspect.getsource(BaseProtocol)
+    assert inspect.signature(BaseProtocol.resume_reading).parameters["resume_parser"].default is True
+    assert inspect.iscoroutinefunction(BaseProtocol._drain_helper)
 
 
 async def test_every_request_has_a_parser_of_its_own(site: Site) -> None:
