@@ -78,7 +78,8 @@ class Connection(SendStream):
     @property
     def peer(self) -> Address:
         """The other end's address; behind a PROXY header (`serve(..., proxy_protocol=True)`) the one it tells."""
-        return self._protocol.told_peer or self._address("peername")
+        told = self._protocol.told_peer
+        return address(told) if told else self._address("peername")
 
     @property
     def local(self) -> Address:

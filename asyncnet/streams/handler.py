@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
 from typing import Any
 
 from asyncnet.streams.connection import Connection
@@ -18,7 +19,7 @@ def called(handler: Handler, connection: Connection) -> Coroutine[Any, Any, None
         work = handler(connection)
     except Exception as error:
         return _failing(error)
-    return work if asyncio.iscoroutine(work) else _awaited(work)
+    return work if type(work) is CoroutineType or asyncio.iscoroutine(work) else _awaited(work)
 
 
 async def _awaited(work: Awaitable[None]) -> None:

@@ -59,7 +59,7 @@ class KinProtocol(asyncio.StreamReaderProtocol):
         self._replace_transport(cast(asyncio.Transport, writer.transport))
 
     def __del__(self) -> None:
-        if self.__dict__.get("reader") is not None:
+        if getattr(self, "reader", None) is not None:
             super().__del__()
 
 

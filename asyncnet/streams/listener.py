@@ -35,6 +35,14 @@ _REPORT_SECONDS = 60.0
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 """What binding to "::" fails with where IPv6 is switched off."""
 
+_UNSENT_BYTES = 131_072
+"""What a client's kernel will not take yet, ours holds as far as this; then a write waits.
+
+By default (net.ipv4.tcp_wmem) it holds 4 MiB for each client that does not read, and a hundred who fill that keep all
+others waiting for a second. Nor does who reads lose by it: what is on its way does not count, and a short queue stays
+in the processor's cache.
+"""
+
 _SAME_PORT_TRIES = 16
 
 
@@ -200,6 +208,8 @@ def _bound(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart binds at once
         # What it accepts inherits this; asyncio sets it only on sockets that say that they are of TCP.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # where idle_timeout is off, the dead still end
         if reuse:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -18,10 +18,8 @@ import contextlib
 import math
 import ssl
 from collections.abc import Callable
-from typing import cast
 
 from asyncnet.errors import DeadlineError, DisconnectedError, IncompleteRead, NetError, UsageError
-from asyncnet.streams.address import Address
 from asyncnet.streams.buffer import ReceiveBuffer
 from asyncnet.streams.kinship import KinProtocol
 from asyncnet.streams.reading import READ_BYTES, Discarding, Filling, is_acknowledged, tune, waits_unread
@@ -72,7 +70,7 @@ class StreamProtocol(ReceiveBuffer, KinProtocol):
         self.received_bytes = 0
         self.sent_bytes = 0
         self.opened_at = loop.time()
-        self.told_peer: Address | None = None
+        self.told_peer: object = None  # as `address` takes it: few ask for it
         self.partial_since: int | None = None
         self.watchdog: Watchdog | None = None
         self.reader: asyncio.StreamReader | None = None
@@ -87,7 +85,7 @@ class StreamProtocol(ReceiveBuffer, KinProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+        self.transport = transport  # type: ignore[assignment]  # uvloop's is one without saying so
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._over_ssl, self._tls = True, tls
@@ -95,7 +93,8 @@ class StreamProtocol(ReceiveBuffer, KinProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a chunk."""
-        self.received_bytes += len(data)
+        size = len(data)
+        self.received_bytes += size
         readable = self.readable
         if readable.callback is None or self.tail is not None or self.target is not None:
             self._take_in(data)
@@ -104,7 +103,7 @@ class StreamProtocol(ReceiveBuffer, KinProtocol):
         self.head = data
         if self.watchdog is not None:
             self.watchdog.read_due = None
-        readable.wake()
+        readable.wake(size)
 
     def eof_received(self) -> bool:
         """Note the peer's end; a plain connection stays open for writing."""
@@ -130,7 +129,8 @@ class StreamProtocol(ReceiveBuffer, KinProtocol):
         if self.watchdog is not None:
             self.watchdog.stop()
             self.watchdog = None
-        self.wake()
+        if self.readable.callback is not None:
+            self.wake()
         for future in (self.writable, self.closed):
             if future is not None and not future.done():
                 future.set_result(None)

@@ -25,12 +25,10 @@ class ReceiveStream:
     """
 
     __slots__ = ("_closing", "_protocol", "_timeout", "endpoint")
-
-    def __init__(self, protocol: StreamProtocol, endpoint: Endpoint, *, timeout: float | None = None) -> None:
-        self._protocol = protocol
-        self._timeout = timeout
-        self._closing = False
-        self.endpoint = endpoint
+    _closing: bool
+    _protocol: StreamProtocol
+    _timeout: float | None
+    endpoint: Endpoint
 
     async def read(self, max_bytes: int = 65_536, timeout: float | None = None) -> bytes:
         """Read what is there, at least one byte and at most `max_bytes`; b"" is the peer's end.

@@ -48,7 +48,10 @@ class SendStream(ReceiveStream):
         write_timeout: float | None = None,
         server_side: bool = False,
     ) -> None:
-        super().__init__(protocol, endpoint, timeout=timeout)
+        self._protocol = protocol  # the receiving half's too: a call of its constructor for each client is not free
+        self._timeout = timeout
+        self._closing = False
+        self.endpoint = endpoint
         self._write_timeout = timeout if write_timeout is None else write_timeout
         self._server_side = server_side
         self._turn: asyncio.Lock | None = None
@@ -71,12 +74,12 @@ class SendStream(ReceiveStream):
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise self._unwritable("write")
-        if type(data) is bytes and len(data) <= PIECE_BYTES and self._turn is None:
+        if type(data) is bytes and (size := len(data)) <= PIECE_BYTES and self._turn is None:
             try:
                 transport.write(data)
             except RuntimeError as error:
                 raise self._unwritable("write") from error  # after write_eof()
-            protocol.sent_bytes += len(data)
+            protocol.sent_bytes += size
         else:
             await self._write_pieces(data, timeout)
         if protocol._paused:

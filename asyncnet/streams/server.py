@@ -137,26 +137,25 @@ class Server:
     # Clients come.
 
     def _take(self, sock: socket.socket, name: object) -> bool:
-        peer = address(name)
-        stats = self._stats
+        stats, limits = self._stats, self._limits
         stats.accepted += 1
         # Behind a proxy all clients come from its address: they are counted when it has told theirs.
-        if not self._limits.proxy_protocol and not self._admit(peer):
+        if limits.max_per_address is not None and not limits.proxy_protocol and not self._admit(address(name)):
             sock.close()
             return True
         stats.active += 1
         if stats.active == 1:
             self._empty.clear()
-        protocol = StreamProtocol(self._loop, self.endpoint, self._limits.max_buffer_bytes)
-        protocol.told_peer = peer
+        protocol = StreamProtocol(self._loop, self.endpoint, limits.max_buffer_bytes)
+        protocol.told_peer = name
         # A task factory may run a task at once (asyncio.eager_task_factory), before the transport is there.
-        if self._context is None and not self._limits.proxy_protocol and self._loop.get_task_factory() is None:
+        if self._context is None and not limits.proxy_protocol and self._loop.get_task_factory() is None:
             self._welcome_now(sock, protocol)
         else:
-            task = self._loop.create_task(self._welcome(sock, peer, protocol))
+            task = self._loop.create_task(self._welcome(sock, address(name), protocol))
             self._clients[task] = None
             task.add_done_callback(self._welcomed)
-        return stats.active < self._limits.max_clients
+        return stats.active < limits.max_clients
 
     def _admit(self, peer: Address) -> bool:
         limit, host = self._limits.max_per_address, peer.host
@@ -219,7 +218,7 @@ class Server:
     ) -> None:
         """Forget a client that the handler has never seen."""
         if fault is not None:
-            self._log.info(type(fault).__name__, f"client {protocol.told_peer}: {fault}")
+            self._log.info(type(fault).__name__, f"client {address(protocol.told_peer)}: {fault}")
         self._leave(protocol, admitted)
         if not refused:  # else there is nothing to tell
             self._record(protocol, fault)
@@ -288,8 +287,8 @@ class Server:
     def _leave(self, protocol: StreamProtocol, admitted: bool = True) -> None:
         """Give a client's place free."""
         self._stats.active -= 1
-        if self._per_address and admitted and protocol.told_peer is not None:
-            self._discount(protocol.told_peer.host)
+        if self._per_address and admitted:
+            self._discount(address(protocol.told_peer).host)
         if not self._stats.active:
             self._empty.set()
         if not (self._listeners.watching or self._closing):
@@ -304,11 +303,11 @@ class Server:
 
     def _record(self, protocol: StreamProtocol, fault: Exception | None) -> None:
         seconds = self._loop.time() - protocol.opened_at
-        received, sent, peer = protocol.received_bytes, protocol.sent_bytes, protocol.told_peer
+        received, sent = protocol.received_bytes, protocol.sent_bytes
         self._stats.tally(seconds, received, sent, fault)
-        if self._on_end is not None and peer is not None:
+        if self._on_end is not None:
             try:
-                self._on_end(ClientRecord(peer, seconds, received, sent, fault))
+                self._on_end(ClientRecord(address(protocol.told_peer), seconds, received, sent, fault))
             except Exception as error:
                 self._log.failure("on_end", f"the hook on_end failed: {error!r}", error)
 

@@ -38,14 +38,12 @@ class Bench(NamedTuple):
         rows: who is measured.
         prepare: starts what is needed (quickly, if told so) and gives what measures.
         rounds: at most so many: exact counts need one.
-        warms_up: whether a round that does not count comes first.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[str, ...]
     prepare: Callable[[bool], AbstractContextManager[Measure]]
     rounds: int = 1_000
-    warms_up: bool = False
 
 
 @dataclass
@@ -87,15 +85,15 @@ def run(
     name, count = bench.columns[0].name, min(rounds, bench.rounds)
     try:
         with bench.prepare(quick) as measure:
-            for number in range(-1 if bench.warms_up else 0, count):
-                say(f"{name}: " + (f"round {number + 1} of {count}" if number >= 0 else "warm-up"))
+            for number in range(count):
+                say(f"{name}: round {number + 1} of {count}")
                 # Another one begins each time, so that nobody always comes after the same neighbour.
                 turn = number % len(rows) if rows else 0
                 for row in rows[turn:] + rows[:turn]:
                     found = _tried(bench, measure, row, figures, say)
                     if found is None:
                         rows = [other for other in rows if other != row]
-                    elif number >= 0:
+                    else:
                         figures.take(row, found)
     except Failed as error:
         for row in rows:

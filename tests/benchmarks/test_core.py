@@ -8,7 +8,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ def echo(change: Callable[[bytes], bytes]) -> Iterator[str]:
 
         def serve() -> None:
             client, _ = listener.accept()
-            with client:
+            with client, suppress(ConnectionError):  # a load that is not content leaves at once
                 while chunk := client.recv(65_536):
                     client.sendall(change(chunk))
 
@@ -164,16 +164,16 @@ def test_rounds_are_interleaved_and_a_fault_ends_one_row_alone():
     def prepare(quick):
         def measure(row):
             seen.append(row)
-            if row == "b" and len(seen) > 4:
+            if row == "b" and len(seen) > 3:
                 raise Failed("gone")
             return {"n": float(len(seen))}
 
         yield measure
 
     found = Figures()
-    one = Bench((Column("n", "n", "n"),), ("a", "b", "c"), prepare, warms_up=True)
+    one = Bench((Column("n", "n", "n"),), ("a", "b", "c"), prepare)
     bench.run(one, ["a", "b", "c"], 3, False, found, lambda text: None)
-    assert seen == ["c", "a", "b", "a", "b", "c", "c", "a", "a", "c"]
+    assert seen == ["a", "b", "c", "b", "c", "a", "a", "c"]
     assert found.faults == {"n": {"b": "gone"}}
     assert (len(found.of("n", "a")), len(found.of("n", "b")), len(found.of("n", "c"))) == (3, 0, 3)
 

@@ -338,6 +338,22 @@ async def test_a_client_that_does_not_read_is_ended() -> None:
         await until(lambda: server.clients == 0)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this kernel has no such bound")
+@on_both_loops
+async def test_what_a_client_does_not_read_does_not_pile_up_in_the_kernel() -> None:
+    held: list[Connection] = []
+
+    async def handler(connection: Connection) -> None:
+        held.append(connection)
+        while True:
+            await connection.write(bytes(65_536))
+
+    async with asyncnet.serve(handler, ANYWHERE, grace=0.0) as server, clients(server, 1):
+        await until(lambda: held and held[0]._protocol._paused)
+        await asyncio.sleep(20 * MS)
+        assert held[0].sent_bytes < 1_500_000  # it would take 4 MB by default
+
+
 @on_both_loops
 async def test_what_a_handler_leaves_unsent_is_not_waited_for_without_end() -> None:
     async def handler(connection: Connection) -> None:

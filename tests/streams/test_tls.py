@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import socket
@@ -199,14 +200,15 @@ async def test_a_peer_that_floods_us_while_we_close_is_not_waited_for(
 async def test_random_reads_under_random_cancellations(seed: int, authority: Authority) -> None:
     rng = random.Random(seed)
     data = rng.randbytes(200_000)
+    ends = [0]
+    while ends[-1] < len(data):
+        ends.append(min(len(data), ends[-1] + rng.choice((1, 50, 500, 2000, 20_000))))
 
     def in_pieces(talk: Talk) -> None:
-        pieces, at = random.Random(-seed), 0
-        while at < len(data):
-            size = pieces.choice((1, 50, 500, 2000, 20_000))
-            talk.send_bytes(data[at : at + size])
-            talk.pause(0.1)
-            at += size
+        for start, end in itertools.pairwise(ends):
+            talk.read(1)  # a piece for each byte of the client's
+            talk.send_bytes(data[start:end])
+            talk.flush()
 
     async with (
         Script(in_pieces, tls=authority.server) as peer,
@@ -214,17 +216,19 @@ async def test_random_reads_under_random_cancellations(seed: int, authority: Aut
             f"tls://{peer.address}", tls=authority.client(), max_buffer_bytes=rng.choice((1000, 262_144))
         ) as connection,
     ):
-        got, given_up = bytearray(), 0
+        got, asked = bytearray(), 0
         while len(got) < len(data):
-            try:
+            if len(got) == ends[asked]:  # all that was asked for has come: this read waits in vain
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(rng.choice((0, 0.2 * MS))):
+                        await _random_read(connection, rng, len(data) - len(got))
+                more = min(rng.randint(1, 4), len(ends) - 1 - asked)
+                await connection.write(b"." * more)
+                asked += more
+            with contextlib.suppress(TimeoutError, LimitError):
                 async with asyncio.timeout(rng.choice((0, 0.2 * MS, PATIENCE))):
-                    got += await _random_read(connection, rng, len(data) - len(got))
-            except TimeoutError:
-                given_up += 1
-            except LimitError:
-                pass
+                    got += await _random_read(connection, rng, ends[asked] - len(got))
         assert got == data
-        assert given_up > 10
         assert await connection.read() == b""
 
 

@@ -134,6 +134,20 @@ async def test_tasks_of_one_turn_go_on_together_after_its_callbacks_in_their_ord
     assert order == ["bytes 1", "bytes 0", "bytes 2", "task 1", "task 0", "task 2"]
 
 
+async def test_a_large_chunk_is_used_at_once_while_small_ones_wait_for_the_others_of_their_turn() -> None:
+    (large, large_hand), (small, small_hand) = in_hand(), in_hand()
+    order: list[int] = []
+
+    async def reading(connection: Connection) -> None:
+        order.append(len(await connection.read()))
+
+    tasks = [asyncio.create_task(reading(connection)) for connection in (large, small)]
+    await asyncio.sleep(0)
+    ready_with_others(lambda: small_hand.feed(bytes(16_383)), lambda: large_hand.feed(bytes(16_384)))
+    await asyncio.gather(*tasks)
+    assert order == [16_384, 16_383]
+
+
 async def test_only_one_callback_of_the_loop_serves_all_of_them() -> None:
     """Else it would be of no use: this holds `_ready` to its meaning on each version of Python."""
     loop = asyncio.get_running_loop()
@@ -562,3 +576,14 @@ async def test_two_connections_that_answer_each_other_without_end_leave_time_for
             playing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await playing
+
+
+def test_a_loop_that_is_closed_is_kept_by_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    wakeup = Wakeup(loop)
+    assert Wakeup(loop)._batch is wakeup._batch, "while there are connections, they share one"
+    loop.close()
+    gone = weakref.ref(loop)
+    del wakeup, loop
+    gc.collect()
+    assert gone() is None
