@@ -60,7 +60,7 @@ bench-http: $(COMPARED) ## HTTP against its peers, on nginx (an hour); BENCH_ARG
 bench-mail: $(INSTALLED) ## POP3, SMTP and IMAP against their peers, on Dovecot and Postfix (half an hour)
 	for protocol in pop3 smtp imap; do $(VENV_PYTHON) -m benchmarks.mail $$protocol $(BENCH_ARGS) || exit; done
 
-bench-jobs: $(COMPARED) ## jobs against loops written by hand, curl, aria2, wget2 and Scrapy; BENCH_ARGS="--quick" and others
+bench-jobs: $(COMPARED) ## jobs against loops written by hand, curl, aria2, wget2 and Scrapy (forty minutes); BENCH_ARGS="--quick" and others
 	$(VENV_PYTHON) -m benchmarks.jobs $(BENCH_ARGS)
 
 bench-cluster: $(INSTALLED) ## jobs over many machines; BENCH_ARGS="--quick" and others

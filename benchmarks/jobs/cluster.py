@@ -11,25 +11,24 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asyncnet import jobs
-from benchmarks.jobs.__main__ import serving
 from benchmarks.jobs.leasable import no_op, pid
+from benchmarks.jobs.process import serving
 
 _HOSTS = 16
 _LIMIT = 64
 
 
-def _urls(port: int, count: int) -> list[str]:
+def _urls(port: str, count: int) -> list[str]:
     return [f"http://127.0.0.{1 + number % _HOSTS}:{port}/{number}" for number in range(count)]
 
 
-async def killed(port: int, count: int) -> None:
+async def killed(port: str, count: int) -> None:
     """Fetch with two workers, and kill one when a third is done."""
     source: list[jobs.Job[int] | str] = [jobs.call(pid, name="pid"), *_urls(port, count)]
     found: Counter[str] = Counter()
@@ -49,7 +48,7 @@ async def killed(port: int, count: int) -> None:
           f"{time.perf_counter() - began:.1f} s with the start of the workers")  # fmt: skip
 
 
-async def fetched(port: int, count: int, workers: int) -> tuple[float, float]:
+async def fetched(port: str, count: int, workers: int) -> tuple[float, float]:
     """Give the GETs a second, from the first outcome on, and the CPU microseconds that home took for each."""
     where = jobs.Cluster(workers=workers) if workers else None
     began = cpu = 0.0
@@ -122,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

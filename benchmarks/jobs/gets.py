@@ -1,6 +1,6 @@
 """One way to do many GETs, or no-op jobs, in a process of its own: `python -m benchmarks.jobs.gets WAY URL COUNT`.
 
-Prints seconds, CPU seconds and peak KiB, as JSON; every body is checked. Each GET has a URL of its own. What is loaded
+Prints seconds, CPU seconds and peak MiB, as JSON; every body is checked. Each GET has a URL of its own. What is loaded
 and opened once (modules, the connections) is loaded and opened by every way before its time begins.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import aiohttp
 
 from asyncnet import http, jobs
 from asyncnet.client import Client
+from benchmarks.jobs.process import highest_rss
 
 AT_ONCE = 64
 SIZE = 1024
@@ -31,17 +31,19 @@ Begin = Callable[[], None]
 Way = Callable[[str, int, Begin], Coroutine[Any, Any, None]]
 
 
-def _urls(url: str, count: int) -> Iterator[str]:
+def urls_of(url: str, count: int) -> Iterator[str]:
+    """Give as many URLs, each another."""
     return (f"{url}?n={number}" for number in range(count))
 
 
-def _check(body: bytes) -> None:
+def check(body: bytes) -> None:
+    """End the process if a body is not as long as it has to be."""
     if len(body) != SIZE:
         raise SystemExit(f"a body of {len(body)} bytes")
 
 
 def _checked(outcome: jobs.Outcome[Any]) -> None:
-    _check(outcome.result().body)
+    check(outcome.result().body)
 
 
 RETRY = jobs.Retry(attempts=3)
@@ -71,7 +73,7 @@ async def bare(url: str, count: int, begin: Begin) -> None:
     async with http.session(max_connections=AT_ONCE) as session:
         for number in (WARM, count):
             begin()
-            async for outcome in jobs.as_completed(_urls(url, number), limit=AT_ONCE, per_host=None, client=session):
+            async for outcome in jobs.as_completed(urls_of(url, number), limit=AT_ONCE, per_host=None, client=session):
                 _checked(outcome)
 
 
@@ -79,7 +81,7 @@ async def full(url: str, count: int, begin: Begin) -> None:
     """The same with a retry, a deadline for each, limits, a rate, a budget and a breaker."""
     async with http.session(max_connections=AT_ONCE) as session:
         for number in (WARM, count):
-            source = (jobs.fetch(one, retry=RETRY).timeout(60.0) for one in _urls(url, number))
+            source = (jobs.fetch(one, retry=RETRY).timeout(60.0) for one in urls_of(url, number))
             begin()
             async for outcome in jobs.as_completed(source, client=session, **FEATURES):
                 _checked(outcome)
@@ -89,7 +91,7 @@ async def kept(url: str, count: int, begin: Begin) -> None:
     """The same with a journal and JSON lines, which hold the bodies."""
     async with http.session(max_connections=AT_ONCE) as session:
         for number in (WARM, count):
-            source = (jobs.fetch(one, retry=RETRY).timeout(60.0) for one in _urls(url, number))
+            source = (jobs.fetch(one, retry=RETRY).timeout(60.0) for one in urls_of(url, number))
             async with _kept() as observers:
                 begin()
                 async for outcome in jobs.as_completed(source, client=session, observers=observers, **FEATURES):
@@ -101,7 +103,7 @@ async def by_client(url: str, count: int, begin: Begin) -> None:
     async with Client(per_host=AT_ONCE) as client:
         for number in (WARM, count):
             begin()
-            async for outcome in jobs.as_completed(_urls(url, number), limit=AT_ONCE, per_host=None, client=client):
+            async for outcome in jobs.as_completed(urls_of(url, number), limit=AT_ONCE, per_host=None, client=client):
                 _checked(outcome)
 
 
@@ -109,11 +111,11 @@ async def session_alone(url: str, count: int, begin: Begin) -> None:
     """asyncnet's http without jobs: workers over one iterator."""
     async with http.session(max_connections=AT_ONCE) as session:
         for number in (WARM, count):
-            urls = _urls(url, number)
+            urls = urls_of(url, number)
 
             async def work(urls: Iterator[str] = urls) -> None:
                 for one in urls:
-                    _check((await session.get(one)).raise_for_status().body)
+                    check((await session.get(one)).raise_for_status().body)
 
             begin()
             await asyncio.gather(*(work() for _ in range(AT_ONCE)))
@@ -123,13 +125,13 @@ async def by_hand(url: str, count: int, begin: Begin) -> None:
     """aiohttp as one writes it who knows it: one session, workers over one iterator."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session:
         for number in (WARM, count):
-            urls = _urls(url, number)
+            urls = urls_of(url, number)
 
             async def work(urls: Iterator[str] = urls) -> None:
                 for one in urls:
                     async with session.get(one) as response:
                         response.raise_for_status()
-                        _check(await response.read())
+                        check(await response.read())
 
             begin()
             await asyncio.gather(*(work() for _ in range(AT_ONCE)))
@@ -142,12 +144,12 @@ async def gathered(url: str, count: int, begin: Begin) -> None:
     async def one(session: aiohttp.ClientSession, url: str) -> None:
         async with gate, session.get(url) as response:
             response.raise_for_status()
-            _check(await response.read())
+            check(await response.read())
 
     async with aiohttp.ClientSession() as session:
         for number in (WARM, count):
             begin()
-            await asyncio.gather(*(one(session, each) for each in _urls(url, number)))
+            await asyncio.gather(*(one(session, each) for each in urls_of(url, number)))
 
 
 async def _no_op() -> int:
@@ -225,7 +227,7 @@ def main() -> None:
 
     asyncio.run((WAYS | NO_OPS)[way](url, count, begin))
     seconds, used = time.perf_counter() - began, time.process_time() - cpu
-    print(json.dumps([seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+    print(json.dumps([seconds, used, highest_rss()]))
 
 
 if __name__ == "__main__":

@@ -1,125 +1,176 @@
-"""Work that is not all alike: jobs of all protocols in one run, and URLs of which a part cannot be fetched."""
+"""Jobs of all protocols in one run, and the same by hand: `python -m benchmarks.jobs.mixed WAY PROTOCOL PORTS COUNT`.
+
+Prints seconds, CPU seconds and peak MiB, as JSON. The servers are those of `tests/jobs/site.py`, in a process of their
+own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
-import subprocess
+import json
+import poplib
+import statistics
+import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import cycle, islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
+import aioimaplib  # type: ignore[import-untyped]
+import aiosmtplib
 
-from asyncnet import jobs
+from asyncnet import Credentials, jobs
 from asyncnet.client import Client
-from asyncnet.lab.lab import Lab
-from benchmarks.jobs.gets import AT_ONCE, SIZE
-from tests.real.nginx import Nginx
+from benchmarks.jobs.gets import AT_ONCE
+from benchmarks.jobs.page import head
+from benchmarks.jobs.process import done, highest_rss, serving
 
 _MAIL = b"From: me@example.org\r\nTo: me@example.org\r\nSubject: hello\r\n\r\nbody\r\n"
+_SENDER, _RECIPIENT = "me@example.org", "a@elsewhere.example"
+_ME = Credentials("me", "secret")
+_HOST = "127.0.0.1"
+_SECONDS = 120.0
+
+Ports = dict[str, int]
+
+# By jobs
 
 
-async def _all_protocols(count: int) -> dict[str, tuple[int, float]]:
-    """Do `count` jobs by turns of protocol, and as many of each alone; give how many failed, and seconds each."""
-    accounts = {"me": "secret"} | {f"user{number}": "secret" for number in range(2 * AT_ONCE)}
-    async with (
-        Lab(accounts=accounts) as lab,
-        Client(tls=lab.tls, credentials=lambda _: lab.credentials, per_host=AT_ONCE) as client,
-    ):
-        lab.deliver(_MAIL)
-        maildrops = cycle([lab.credentials_of(f"user{number}") for number in range(2 * AT_ONCE)])  # each is locked
-        makers: dict[str, Callable[[], jobs.Job[Any]]] = {
-            "http": lambda: jobs.fetch(f"{lab.http.url}/bytes/{SIZE}"),
-            "tcp": lambda: jobs.exchange(lab.echo.url, b"ping\n", until=b"\n"),
-            "smtp": lambda: jobs.send(_MAIL, lab.smtp.url, sender="me@example.org", recipients="a@elsewhere.example"),
-            "imap": lambda: jobs.fetch(lab.imap.url),
-            "pop3": lambda: jobs.fetch(lab.pop3.url, next(maildrops)),
+def _makers(ports: Ports) -> dict[str, Callable[[], jobs.Job[Any]]]:
+    url = {name: f"{name}://{_HOST}:{port}" for name, port in ports.items()}
+    return {
+        "http": lambda: jobs.fetch(f"{url['http']}/page"),
+        "tcp": lambda: jobs.exchange(url["tcp"], b"ping\n", until=b"\n"),
+        "smtp": lambda: jobs.send(_MAIL, url["smtp"], sender=_SENDER, recipients=_RECIPIENT),
+        "imap": lambda: jobs.fetch(f"{url['imap']}/INBOX", _ME),
+        "pop3": lambda: jobs.fetch(url["pop3"], _ME),
+    }
+
+
+async def by_jobs(protocols: list[str], ports: Ports, count: int) -> None:
+    """A run over a Client."""
+    makers = _makers(ports)
+    source = (makers[name]() for name in islice(cycle(protocols), count))
+    async with Client(per_host=AT_ONCE, max_sessions=len(ports) * AT_ONCE) as client:
+        async for outcome in jobs.as_completed(source, limit=AT_ONCE, per_host=AT_ONCE, client=client):
+            outcome.result()
+
+
+# By hand
+
+
+class Hand:
+    """One of the workers, with connections of its own that it keeps; sockets and maildrops are opened each time."""
+
+    def __init__(self, web: aiohttp.ClientSession, ports: Ports) -> None:
+        self._web = web
+        self._ports = ports
+        self._smtp: aiosmtplib.SMTP | None = None
+        self._imap: aioimaplib.IMAP4 | None = None
+        self.does: dict[str, Callable[[], Awaitable[Any]]] = {
+            "http": self.http,
+            "tcp": self.tcp,
+            "smtp": self.smtp,
+            "imap": self.imap,
+            "pop3": self.pop3,
         }
-        found = {}
-        for name, turns in [*((name, [make]) for name, make in makers.items()), ("all by turns", [*makers.values()])]:
-            failed, began = 0, time.perf_counter()
-            source = (make() for make in islice(cycle(turns), count))
-            async for outcome in jobs.as_completed(source, limit=AT_ONCE, client=client):
-                failed += not outcome.ok
-            found[name] = (failed, (time.perf_counter() - began) / count)
-        return found
 
-
-def mix(quick: bool) -> None:
-    """Jobs of all protocols; the servers of the lab are in the same process, and take most of the time."""
-    print("| jobs over a Client, servers in the same process | ms each | failed |\n|---|--:|--:|")
-    for name, (failed, seconds) in asyncio.run(_all_protocols(100 if quick else 1000)).items():
-        print(f"| {name} | {seconds * 1e3:.2f} | {failed} |", flush=True)
-
-
-def _good_and_bad(nginx: Nginx, closed: int, count: int) -> Iterator[str]:
-    """Of ten URLs six are good; one is not there, one refuses for now, one has no server, one is no URL."""
-    good, status = nginx.http + nginx.file(SIZE), f"{nginx.http}/status"
-    for number in range(count):
-        kinds = {6: f"{status}/404", 7: f"{status}/500", 8: f"http://127.0.0.1:{closed}/", 9: "http://127.0.0.1:x/"}
-        yield f"{kinds.get(number % 10, good)}?n={number}"
-
-
-async def _by_jobs(urls: list[str]) -> str:
-    ended = Counter(
-        "ok"
-        if outcome.error is None
-        else f"{type(outcome.error).__name__} {getattr(outcome.error, 'code', '')}".strip()
-        for outcome in await jobs.run(urls)
-    )
-    return ", ".join(f"{number} {name}" for name, number in ended.most_common())
-
-
-async def _by_gather(urls: list[str]) -> str:
-    gate, done = asyncio.Semaphore(AT_ONCE), 0
-
-    async def one(session: aiohttp.ClientSession, url: str) -> None:
-        nonlocal done
-        async with gate, session.get(url) as response:
+    async def http(self) -> bytes:
+        async with self._web.get(f"http://{_HOST}:{self._ports['http']}/page") as response:
             response.raise_for_status()
-            await response.read()
-            done += 1
+            return await response.read()
 
-    async with aiohttp.ClientSession() as session:
+    async def tcp(self) -> bytes:
+        reader, writer = await asyncio.open_connection(_HOST, self._ports["tcp"])
         try:
-            await asyncio.gather(*(one(session, url) for url in urls))
-        except Exception as error:
-            return f"{done} had been fetched when the first error ended it: {type(error).__name__}"
-    return f"{done} fetched"
+            writer.write(b"ping\n")
+            return await reader.readuntil(b"\n")
+        finally:
+            writer.close()
+
+    async def smtp(self) -> None:
+        if self._smtp is None:
+            self._smtp = aiosmtplib.SMTP(hostname=_HOST, port=self._ports["smtp"], start_tls=False)
+            await self._smtp.connect()
+        await self._smtp.sendmail(_SENDER, [_RECIPIENT], _MAIL)
+
+    async def imap(self) -> bytes:
+        if self._imap is None:
+            self._imap = aioimaplib.IMAP4(_HOST, self._ports["imap"])
+            await self._imap.wait_hello_from_server()
+            await self._imap.login("me", "secret")
+        await self._imap.select("INBOX")
+        found = await self._imap.uid_search("ALL")
+        fetched = await self._imap.uid("fetch", found.lines[0].decode(), "(UID FLAGS INTERNALDATE BODY.PEEK[])")
+        if fetched.result != "OK":
+            raise SystemExit(f"imap: {fetched}")
+        return bytes(fetched.lines[1])
+
+    async def pop3(self) -> bytes:
+        return await asyncio.to_thread(_maildrop, self._ports["pop3"])
+
+    async def aclose(self) -> None:
+        if self._smtp is not None:
+            await self._smtp.quit()
+        if self._imap is not None:
+            await self._imap.logout()
 
 
-def bad(quick: bool) -> None:
-    """What each makes of the same URLs, good and bad."""
-    count = 100 if quick else 1000
-    print(f"| {count} URLs: 60 % good, 10 % each 404, 500, refused, no URL | said | exit status |\n|---|---|--:|")
-    with Nginx() as nginx, TemporaryDirectory() as folder, socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # nobody listens there
-        urls = list(_good_and_bad(nginx, unused.getsockname()[1], count))
-        for name, way in (("asyncnet", _by_jobs), ("gather + semaphore", _by_gather)):
-            print(f"| {name} | {asyncio.run(way(urls))} | |", flush=True)
-        listed = Path(folder) / "urls"
-        listed.write_text("".join(f"{url}\n" for url in urls))
-        config = Path(folder) / "curl"
-        config.write_text("".join(f'url = "{url}"\noutput = "{folder}/{n}"\n' for n, url in enumerate(urls)))
-        for name, command in {
-            "asyncnet fetch": ["asyncnet", "fetch", "-i", str(listed), "--output", "json", "-q"],
-            "curl -Zf": ["curl", "-sZf", "--parallel-max", str(AT_ONCE), "-K", str(config)],
-            "aria2c": ["aria2c", "-q", f"-j{AT_ONCE}", "-d", folder, "-i", str(listed)],
-            "wget2": ["wget2", "-q", f"--max-threads={AT_ONCE}", "-P", folder, "-i", str(listed)],
-        }.items():
-            if shutil.which(command[0]) is None:
-                print(f"| {name} | is not installed | |", flush=True)
-                continue
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-            lines = done.stdout.count("\n"), done.stderr.count("\n")
-            kept = sum(1 for file in Path(folder).rglob("*") if file.is_file()) - 2
-            print(f"| {name} | {lines[0]} lines, {lines[1]} of errors; {kept} files | {done.returncode} |", flush=True)
-            for file in Path(folder).rglob("*"):
-                if file.is_file() and file not in (listed, config):
-                    file.unlink()
+def _maildrop(port: int) -> bytes:
+    client = poplib.POP3(_HOST, port)
+    client.user("me")
+    client.pass_("secret")
+    numbers = [int(line.split()[0]) for line in client.list()[1]]
+    found = b"\r\n".join(line for number in numbers for line in client.retr(number)[1])
+    client.quit()
+    return found
+
+
+async def by_hand(protocols: list[str], ports: Ports, count: int) -> None:
+    """Workers over one iterator: aiohttp, asyncio's streams, aiosmtplib, aioimaplib, and poplib in threads."""
+    left = islice(cycle(protocols), count)
+
+    async def work(web: aiohttp.ClientSession) -> None:
+        hand = Hand(web, ports)
+        for name in left:
+            await hand.does[name]()
+        await hand.aclose()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as web:
+        await asyncio.gather(*(work(web) for _ in range(AT_ONCE)))
+
+
+_WAYS = {"jobs over a Client": by_jobs, "by hand": by_hand}
+
+
+def mix(quick: bool) -> Iterator[str]:
+    """Jobs of all protocols, each alone and by turns, beside the same written by hand."""
+    count, rounds = (200, 1) if quick else (4_000, 3)
+    yield head(f"{count:,} jobs, {AT_ONCE} at once", "µs CPU a job", "by hand", "ms a job", "by hand")
+    with serving(module="tests.jobs.site") as line:
+        protocols = list(_makers(ports := json.loads(line)))
+        for name, chosen in [*((one, [one]) for one in protocols), ("all by turns", protocols)]:
+            found: dict[str, list[tuple[float, float]]] = {way: [] for way in _WAYS}
+            for _ in range(rounds):
+                for way, costs in found.items():
+                    words = [sys.executable, "-m", "benchmarks.jobs.mixed", way, ",".join(chosen)]
+                    seconds, cpu, _ = json.loads(done([*words, json.dumps(ports), str(count)], _SECONDS).out)
+                    costs.append((seconds, cpu))
+            ours, hand = (
+                [statistics.median(column) / count for column in zip(*costs, strict=True)] for costs in found.values()
+            )
+            figures = f"{ours[1] * 1e6:.0f} | {hand[1] * 1e6:.0f} | {ours[0] * 1e3:.2f} | {hand[0] * 1e3:.2f}"
+            yield f"| {name} | {figures} |"
+
+
+def main() -> None:
+    """Do it one way, and print what it took."""
+    way, protocols, ports, count = sys.argv[1:]
+    began, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(_WAYS[way](protocols.split(","), json.loads(ports), int(count)))
+    print(json.dumps([time.perf_counter() - began, time.process_time() - cpu, highest_rss()]))
+
+
+if __name__ == "__main__":
+    main()
