@@ -65,7 +65,7 @@ class Client(Web):
     Raises:
         UsageError: a number below its least, or credentials without a place.
 
-    Each Client belongs to one loop.
+    Each Client belongs to one loop. `timeout` may be set anew, for the calls and sessions from then on.
     """
 
     def __init__(
@@ -83,7 +83,6 @@ class Client(Web):
         keep_alive: float = 30.0,
     ) -> None:
         deadline(timeout)  # refuses what is no number of seconds
-        self.timeout = timeout
         self._tls = tls
         self._proxy = None if proxy is None else Proxy.parse(proxy)
         self._keys = None if credentials is None else Keys(credentials)

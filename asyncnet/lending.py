@@ -119,11 +119,15 @@ class Lender:
         self._idle.clear()
         self._set_timer()
         try:
-            for session in list(self._busy):
-                await session._spoil("the client was closed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS), asyncio.TaskGroup() as group:
+                    for session in list(self._busy):
+                        group.create_task(session._spoil("the client was closed"))
             if self._goodbyes:
                 await asyncio.wait(set(self._goodbyes))
         finally:
+            for session in self._busy:
+                session._abort()  # of those that there was no time to begin with
             for task in self._goodbyes:
                 task.cancel()
 

@@ -25,10 +25,19 @@ from asyncnet.trace import Trace, tracing
 class Web(Transfers):
     """HTTP with a policy over it; see `Client`."""
 
-    timeout: float | None
     _http: Session
     _keys: Keys | None
     _trace: Trace | None
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for each call; None is no limit."""
+        return self._http.timeout  # which is asked without a step between, and so has to know
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        deadline(seconds)  # refuses what is no number of seconds
+        self._http.timeout = seconds
 
     def request(
         self,

@@ -669,3 +669,36 @@ async def test_all_of_it_is_on_the_face_of_the_errors() -> None:
 async def test_tls_is_the_clients_own(authority: Authority) -> None:
     async with Script("S: hello", tls=authority.server) as peer, Client(tls=authority.client()) as client:
         assert await client.fetch(url(peer, "tls")) == b"hello\r\n"
+
+
+# a timeout that is set anew
+
+
+@pytest.mark.parametrize("options", [{}, {"trace": lambda event: None}, {"credentials": lambda place: None}], ids=str)
+async def test_a_timeout_that_is_set_anew_holds_for_the_calls_after_it(options: dict[str, Any]) -> None:
+    with served("silence") as peer, served("silence") as mail:
+        async with Client(timeout=60.0, **options) as client:
+            client.timeout = 20 * MS
+            assert client.timeout == 20 * MS
+            with pytest.raises(DeadlineError) as caught:
+                await client.get(f"http://{peer.address}/")
+            assert caught.value.seconds == 20 * MS
+            with pytest.raises(DeadlineError):
+                await client.fetch(f"tcp://{mail.address}")
+            with pytest.raises(DeadlineError):
+                async with client.stream("GET", f"http://{peer.address}/"):
+                    pass
+
+
+async def test_a_timeout_that_is_set_longer_is_not_cut_short_by_the_one_before(site: Site) -> None:
+    async with Client(timeout=0.0, trace=lambda event: None) as client:
+        client.timeout = 30.0
+        assert (await client.get(f"{site.url}/")).status < 500
+
+
+async def test_a_timeout_is_a_number_of_seconds() -> None:
+    async with Client() as client:
+        for wrong in (-1.0, float("nan")):
+            with pytest.raises(UsageError):
+                client.timeout = wrong
+        assert client.timeout == 30.0

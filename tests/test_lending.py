@@ -394,3 +394,37 @@ async def test_cancelled_at_each_await_nothing_is_kept_that_is_not_whole(monkeyp
         assert lender.count == 1
         assert not lender._busy
         assert not lender._places._origins
+
+
+async def test_however_many_are_at_work_the_end_waits_for_them_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(self: Imap) -> None:
+        began.append(self)
+        await asyncio.sleep(100 * MS)
+        ended.append(self)
+
+    began: list[Imap] = []
+    ended: list[Imap] = []
+    with served(SIGNED_IN + "silence\n") as peer:
+        async with contextlib.AsyncExitStack() as stack, lending() as lender:
+            for _ in range(8):
+                await stack.enter_async_context(lender.lend(peer.address, KEY, imap(peer)))
+            monkeypatch.setattr(Imap, "_settle", slow)
+            before = time.perf_counter()
+            await lender.aclose()
+            assert len(began) == len(ended) == 8
+            assert time.perf_counter() - before < 4 * 100 * MS
+            monkeypatch.undo()
+
+
+async def test_one_that_does_not_go_away_holds_up_the_end_for_two_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncnet.lending.CLOSE_SECONDS", 20 * MS)
+    with served(SIGNED_IN + "silence\n") as peer:
+        async with contextlib.AsyncExitStack() as stack, lending() as lender:
+            lent = await stack.enter_async_context(lender.lend(peer.address, KEY, imap(peer)))
+            monkeypatch.setattr(lent.session, "_settle", asyncio.Event().wait)
+            async with asyncio.timeout(5.0):
+                await lender.aclose()
+            assert not lent.session.is_open
+            monkeypatch.undo()

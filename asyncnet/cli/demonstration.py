@@ -16,6 +16,7 @@ from typing import Any
 import asyncnet
 from asyncnet import Lab, NetError, UsageError, http, imap, jobs, pop3, smtp
 from asyncnet.cli import text
+from asyncnet.cli.loop import first
 from asyncnet.cli.output import Printer
 from asyncnet.cli.tally import DONE, FAILED
 
@@ -65,10 +66,11 @@ class Demonstration:
                     await stack.enter_async_context(one)
                 self._trust(lab)
                 said("SMTP, IMAP, POP3, HTTP and echo on 127.0.0.1" + (", with TLS" if self._tls else ""))
-            await self._mail(lab)
-            await self._web(lab)
-            await self._fault(lab)
-            await self._jobs(lab, other)
+            if self._rows[-1][3]:  # there is something to show
+                await self._mail(lab)
+                await self._web(lab)
+                await self._fault(lab)
+                await self._jobs(lab, other)
         self._print(time.perf_counter() - began)
         return DONE if all(good for *_, good in self._rows) else FAILED
 
@@ -211,7 +213,10 @@ class Demonstration:
         good = True
         try:
             yield words.append
-        except (NetError, AssertionError, TimeoutError) as error:
+        except Exception as raised:
+            error = first(raised)  # of tasks side by side
+            if not isinstance(error, (NetError, AssertionError, TimeoutError)):
+                raise
             words, good = [f"{type(error).__name__}: {text.shown(str(error))}"], False
         self._rows.append((name, " ".join(words), text.seconds(time.perf_counter() - began), good))
 

@@ -10,7 +10,16 @@ import click
 from asyncnet import UsageError
 from asyncnet.cli.fetching import Fetching
 from asyncnet.cli.loop import completed
-from asyncnet.cli.options import COUNT, RATE, SECONDS, SIZE, network_options, said_options, secret_options
+from asyncnet.cli.options import (
+    COUNT,
+    RATE,
+    SECONDS,
+    SIZE,
+    header_option,
+    network_options,
+    said_options,
+    secret_options,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,7 @@ class Options:
 
     urls: tuple[str, ...]
     inputs: tuple[str, ...]
+    headers: tuple[str, ...]
     target: str | None
     output: str | None
     limit: int
@@ -59,6 +69,7 @@ class Options:
     metavar="FILE",
     help="Do what FILE lists as well, a URL or a JSON object a line; `-` is standard input.",
 )
+@header_option
 @click.option(
     "-o",
     "target",
@@ -122,8 +133,8 @@ def fetch(**options: Any) -> int:
     imaps://alice@mail.example.org/INBOX, a search in it .../INBOX?UNSEEN. Results are printed as they come: without -o
     the JSON lines hold the bodies, as "text" where they are UTF-8, else as "base64".
 
-    A line of a list is a URL, or a JSON object: {"url": ..., "name": ..., "sha256": ...}, and with "method": "POST",
-    "EXCHANGE" or "SEND" also what is sent ("body", "json", "form", "headers", "idempotency_key"...).
+    A line of a list is a URL, or a JSON object: {"url": ..., "name": ..., "headers": ..., "sha256": ...}, and with
+    "method": "POST", "EXCHANGE" or "SEND" also what is sent ("body", "json", "form", "idempotency_key"...).
 
     To sign in, name the user in the URL (for http that is needed, lest a secret goes to every site in a list), or use
     --username. The secret comes from --password-command, --token-command, ASYNCNET_PASSWORD, ASYNCNET_PASSWORD_FILE,

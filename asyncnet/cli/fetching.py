@@ -17,7 +17,7 @@ from asyncnet.cli import text
 from asyncnet.cli.clerk import Clerk
 from asyncnet.cli.failed import FailedList
 from asyncnet.cli.keeping import Saved, Target, journalled, target
-from asyncnet.cli.lines import lines, portions
+from asyncnet.cli.lines import portions
 from asyncnet.cli.login import Login
 from asyncnet.cli.making import Maker, key_of, refused
 from asyncnet.cli.orders import Order, order_of
@@ -84,11 +84,11 @@ class Fetching:
             return await self._dry_run(named)
         try:
             async with contextlib.AsyncExitStack() as stack:
+                stack.enter_context(self._screen.logs())  # of the end of the run, too
                 observers = await self._observers(stack)
                 outcomes = self._outcomes(self._source(named), observers)
                 async with Clerk() as clerk, contextlib.aclosing(outcomes):
-                    with self._screen.logs():
-                        await self._print(outcomes, Output(clerk, self._written))
+                    await self._print(outcomes, Output(clerk, self._written))
         except BrokenPipeError:
             return FAILED  # whoever read what we print has had enough
         except asyncio.CancelledError:
@@ -97,6 +97,8 @@ class Fetching:
         self._tell_lost()
         if sys.stderr.isatty():
             self._screen.say(self._summary())
+        elif self._failed_before:  # else nothing would say why the status is what it is
+            self._screen.say(f"{text.number(self._failed_before, 'job')} left out that failed in earlier runs")
         return self._tally.status
 
     # What watches the run.
@@ -172,35 +174,37 @@ class Fetching:
         for path in self._options.inputs:
             async with contextlib.aclosing(portions(path)) as found:
                 async for portion in found:
-                    for line in portion:
+                    for number, line in portion:
                         if self._has_ended(line):
                             continue
                         if self._failed is not None:
                             self._failed.given(line)
                         lost = self._lost
-                        yield await self._listed(line)
+                        yield await self._listed(line, _place(number, path))
                         if self._failed is not None and self._lost > lost:
                             self._failed.write(line)
 
     def _has_ended(self, line: str) -> bool:
         """Whether it is known without making a job of it: a million lines are passed over in seconds."""
-        return self._journal is not None and (key := key_of(line)) is not None and self._journal.knows(key)
+        if self._journal is None or self._options.headers:
+            return False
+        return (key := key_of(line)) is not None and self._journal.knows(key)
 
     @property
     def _lost(self) -> int:
         return 0 if self._journal is None else len(self._journal.lost)
 
-    async def _listed(self, line: str) -> jobs.Job[Any] | str:
-        """Make a job of a line; what is wrong with it is its own failure."""
+    async def _listed(self, line: str, place: str) -> jobs.Job[Any] | str:
+        """Make a job of a line; what is wrong with it is its own failure, under its place: it may hold a secret."""
         try:
             order = order_of(line)
         except UsageError as error:
-            return refused(error, text.shown(line, most=200))
+            return refused(error, place)
         try:
             return await self._maker.job(order)
         except InvalidEndpoint as error:
             # The run tells it, without what might be a password in it.
-            return order.url if order.method == "GET" and order.name is None else refused(error, order.name or "a line")
+            return order.url if order.method == "GET" and order.name is None else refused(error, order.name or place)
         except UsageError as error:
             return refused(error, order.name or order.url)
 
@@ -209,18 +213,22 @@ class Fetching:
         for _, job in named:
             self._plan(job, Order(job.name))
         for path in self._options.inputs:
-            async with contextlib.aclosing(lines(path)) as found:
-                async for line in found:
-                    try:
-                        order = order_of(line)
-                        self._plan(await self._maker.job(order), order)
-                    except UsageError as error:
-                        self._tally.failed_by(transient=False)
-                        self._screen.tell(error)
+            async with contextlib.aclosing(portions(path)) as found:
+                async for portion in found:
+                    for number, line in portion:
+                        await self._plan_line(line, _place(number, path))
         self._screen.say(
             f"{text.number(self._tally.done, 'job')} would be done, {self._tally.failures} lines are wrong"
         )
         return self._tally.status
+
+    async def _plan_line(self, line: str, place: str) -> None:
+        try:
+            order = order_of(line)
+            self._plan(await self._maker.job(order), order)
+        except UsageError as error:
+            self._tally.failed_by(transient=False)
+            self._screen.tell(error, place)
 
     def _plan(self, job: jobs.Job[Any], order: Order) -> None:
         self._tally.succeeded()
@@ -280,18 +288,26 @@ class Fetching:
 
     def _summary(self) -> str:
         seconds = time.monotonic() - self._began
-        before, skipped = "", ""
+        failed, before, skipped = self._failed_before, "", ""
         ended = self._tally.done + self._tally.failures
         if self._journal is not None and self._journal.skipped:
             skipped = f", {self._journal.skipped:,} skipped"
-        if self._journal is not None and (failed := sum(self._journal.failed_before)):
+        if failed:
             before = f" ({failed:,} of them in earlier runs)"
             ended -= failed
         what = f"{self._tally}{before}{skipped}, {text.size(self._tally.received_bytes)}"
         return f"{what} in {text.seconds(seconds)}, {ended / max(seconds, 0.001):.1f} a second"
 
+    @property
+    def _failed_before(self) -> int:
+        return 0 if self._journal is None else sum(self._journal.failed_before)
+
     def _how_to_go_on(self) -> str:
         return "" if self._options.journal is None else "; the same command with --resume goes on"
+
+
+def _place(number: int, path: str) -> str:
+    return f"line {number} of {'standard input' if path == '-' else path}"
 
 
 def _redacted(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import AsyncGenerator
 
@@ -13,22 +12,18 @@ _PIECE_BYTES = 65_536
 _MAX_LINE_BYTES = 1 << 20
 
 
-async def lines(path: str) -> AsyncGenerator[str, None]:
+Line = tuple[int, str]
+"""its number, from 1 on, and what stands in it"""
+
+
+async def portions(path: str) -> AsyncGenerator[list[Line], None]:
     """Give the lines of a file (`-`: standard input), without blank ones and those that begin with `#`.
 
-    A line comes as soon as it is there: a pipe that stays open is followed.
+    They come as soon as they are there, as many at once as have come: a pipe that stays open is followed.
 
     Raises:
         UsageError: there is no such file, it cannot be read, or a line of it has no end.
     """
-    async with contextlib.aclosing(portions(path)) as found:
-        async for portion in found:
-            for line in portion:
-                yield line
-
-
-async def portions(path: str) -> AsyncGenerator[list[str], None]:
-    """Give the same, as many at once as have come; errors are those of `lines`."""
     async with Clerk() as clerk:
         descriptor = await clerk.do(lambda: _opened(path))  # a named pipe waits for somebody to write
         try:
@@ -39,22 +34,23 @@ async def portions(path: str) -> AsyncGenerator[list[str], None]:
                 os.close(descriptor)
 
 
-async def _split(clerk: Clerk, descriptor: int, path: str) -> AsyncGenerator[list[str], None]:
-    rest = b""
+async def _split(clerk: Clerk, descriptor: int, path: str) -> AsyncGenerator[list[Line], None]:
+    rest, number = b"", 1
     while piece := await clerk.do(lambda: _read(descriptor, path)):
         whole, newline, piece = piece.rpartition(b"\n")
         if newline:
-            yield _wanted(rest + whole)
-            rest = b""
+            yield _wanted(rest + whole, number)
+            rest, number = b"", number + whole.count(b"\n") + 1
         rest += piece
         if len(rest) > _MAX_LINE_BYTES:
             raise UsageError(f"a line of more than {_MAX_LINE_BYTES} bytes in {path}: is it a list of URLs?")
-    yield _wanted(rest)
+    if rest:
+        yield _wanted(rest, number)
 
 
-def _wanted(lines: bytes) -> list[str]:
+def _wanted(lines: bytes, first: int) -> list[Line]:
     texts = [line.strip() for line in lines.decode("utf-8", "replace").split("\n")]
-    return [text for text in texts if text and not text.startswith("#")]
+    return [(number, text) for number, text in enumerate(texts, first) if text and not text.startswith("#")]
 
 
 def _opened(path: str) -> int:

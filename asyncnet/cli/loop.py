@@ -24,11 +24,12 @@ def completed(main: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        raise first(errors) from None
     return result  # type: ignore[no-any-return]
 
 
-def _first(error: BaseException) -> BaseException:
+def first(error: BaseException) -> BaseException:
+    """Give the first of a group of errors, or the one that is no group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

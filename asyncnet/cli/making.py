@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asyncnet import Endpoint, ProtocolError, Retry, UsageError, jobs
+from asyncnet.cli.headers import SECRETS, header_fields
 from asyncnet.cli.login import Login
 from asyncnet.cli.options import parsed, trust, trust_for
 from asyncnet.cli.orders import METHODS, Order
@@ -38,6 +39,9 @@ class Maker:
         self._options = options
         self._login = login
         self._trusted = trust(options.ca)
+        self._fields = header_fields(options.headers)
+        if options.cluster is not None and (secret := next((n for n, _ in self._fields if n.lower() in SECRETS), None)):
+            raise UsageError(f"{secret} is a secret, which does not travel to a cluster: let its workers sign in")
         self._retry = Retry(attempts=options.retries + 1) if options.retries else None
 
     async def job(self, order: Order) -> jobs.Job[Any]:
@@ -63,16 +67,25 @@ class Maker:
             to, sender = order.get("recipients"), order.get("sender")
             return jobs.send(order.body or b"", endpoint, who, name=order.name, recipients=to, sender=sender, **way)
         if order.method == "POST":
-            return jobs.post(endpoint, who, name=order.name, max_bytes=options.max_bytes, **_post(order), **way)
+            content = _post(order) | {"headers": self._headers(order)}
+            return jobs.post(endpoint, who, name=order.name, max_bytes=options.max_bytes, **content, **way)
+        own = order.get("headers")  # which another protocol refuses
         return jobs.fetch(
             endpoint,
             who,
+            headers=self._headers(order) if endpoint.protocol == "http" else own,
             name=order.name,
             max_bytes=options.max_bytes,
             max_messages=options.max_messages,
             max_total_bytes=options.max_total_bytes,
             **way,
         )
+
+    def _headers(self, order: Order) -> list[tuple[str, str]] | None:
+        """Give the fields of an http request: those of all but what its line says otherwise, and those of its line."""
+        own = order.get("headers") or {}
+        names = {name.lower() for name in own}
+        return [field for field in self._fields if field[0].lower() not in names] + list(own.items()) or None
 
 
 def _exchange(order: Order, options: Options) -> dict[str, Any]:
@@ -85,7 +98,7 @@ def _post(order: Order) -> dict[str, Any]:
     content = {"form": order.get("form"), "json": order.get("json"), "body": order.body}
     if all(value is None for value in content.values()):
         content["body"] = b""
-    return content | {"headers": order.get("headers"), "idempotency_key": order.get("idempotency_key")}
+    return content | {"idempotency_key": order.get("idempotency_key")}
 
 
 def _verifying(wanted: str, value: Any) -> jobs.Job[Any]:  # by its name it can travel to a cluster

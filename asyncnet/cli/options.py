@@ -84,6 +84,18 @@ def network_options(function: F) -> F:
     return function
 
 
+def header_option(function: F) -> F:
+    """Add the fields of http requests."""
+    return click.option(
+        "-H",
+        "--header",
+        "headers",
+        multiple=True,
+        metavar="'NAME: VALUE'|@FILE",
+        help="A field of each http request, such as Accept; from a file where it is a secret. May be given again.",
+    )(function)
+
+
 def secret_options(function: F) -> F:
     """Add what concerns signing in. None of them takes a secret: what stands on a command line, others can see."""
     for add in (
@@ -128,5 +140,6 @@ def parsed(url: str, *protocols: str) -> Endpoint:
     """
     endpoint = Endpoint.parse(url)
     if endpoint.protocol not in protocols:
-        raise UsageError(f"{endpoint.scheme}:// is not for this command; it takes {' and '.join(protocols)}")
+        taken = " and ".join(filter(None, (", ".join(protocols[:-1]), protocols[-1])))
+        raise UsageError(f"{endpoint.scheme}:// is not for this command; it takes {taken}")
     return endpoint

@@ -1,7 +1,7 @@
 r"""Orders: a line of a list, a URL or a JSON object, as what to do. Pure.
 
 https://example.org/
-{"url": "https://example.org/", "name": "home", "sha256": "..."}
+{"url": "https://example.org/", "name": "home", "headers": {"Accept": "text/html"}, "sha256": "..."}
 {"method": "POST", "url": "https://example.org/api", "json": {"a": 1}, "idempotency_key": "7", "headers": {"X-A": "b"}}
 {"method": "EXCHANGE", "url": "tcp://example.org:7", "body": "ping\n", "until": "\n", "repeatable": true}
 {"method": "SEND", "url": "smtp://example.org", "body": "Subject: ...", "sender": "a@b", "recipients": ["c@d"]}
@@ -22,7 +22,7 @@ METHODS = {"GET": ("http", "imap", "pop3", "tcp"), "POST": ("http",), "EXCHANGE"
 
 _ALWAYS = {"url", "method", "name"}
 _TAKES = {
-    "GET": {"sha256"},
+    "GET": {"headers", "sha256"},
     "POST": {"body", "body_base64", "json", "form", "headers", "idempotency_key", "sha256"},
     "EXCHANGE": {"body", "body_base64", "until", "repeatable", "sha256"},
     "SEND": {"body", "body_base64", "sender", "recipients"},

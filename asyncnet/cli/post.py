@@ -11,9 +11,10 @@ import click
 from asyncnet import Endpoint, StatusError, UsageError, jobs
 from asyncnet.cli import text
 from asyncnet.cli.given import given
+from asyncnet.cli.headers import header_fields
 from asyncnet.cli.login import Login
 from asyncnet.cli.loop import completed
-from asyncnet.cli.options import SIZE, network_options, parsed, said_options, secret_options, trust
+from asyncnet.cli.options import SIZE, header_option, network_options, parsed, said_options, secret_options, trust
 from asyncnet.cli.output import Printer
 from asyncnet.cli.screen import Screen
 from asyncnet.cli.tally import DONE, FAILED, LATER
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--form", multiple=True, metavar="NAME=VALUE", help="A field of a form; may be given again and again.")
 @click.option("--json", "json_text", metavar="TEXT|@FILE", help="JSON, as text or from a file (@- is standard input).")
 @click.option("--body", metavar="TEXT|@FILE", help="Any body, as text or from a file (@- is standard input).")
-@click.option("-H", "--header", multiple=True, metavar="'NAME: VALUE'", help="A header field, such as Content-Type.")
+@header_option
 @click.option(
     "--output",
     type=click.Choice(["json", "body"]),
@@ -40,14 +41,14 @@ if TYPE_CHECKING:
 def post(url: str, output: str | None, quiet: bool, verbose: int, **options: Any) -> int:
     """Send a POST and print the answer.
 
-    Nothing is sent twice, whatever goes wrong. A secret belongs into no header here, for others can see the command
-    line: name the user in the URL (https://alice@example.org/) or by --username, and hand the secret over as for
-    `asyncnet fetch`.
+    Nothing is sent twice, whatever goes wrong. A secret belongs into no argument, for others can see the command line:
+    name the user in the URL (https://alice@example.org/) or by --username, and hand the secret over as for
+    `asyncnet fetch`; or put the line of its header field into a file, and give -H @FILE.
 
     Exit status: 0 the status is below 400, 1 it is not, 3 it is one that says "later", such as 503.
     """
     endpoint = parsed(url, "http")
-    headers = [_field(header) for header in options["header"]]
+    headers = header_fields(options["headers"])
     request = _body(options["form"], options["json_text"], options["body"], headers)
     screen = Screen(quiet=quiet, verbose=verbose)
     with screen.logs():
@@ -103,15 +104,6 @@ def _pair(field: str) -> tuple[str, str]:
     if not separator:
         raise UsageError(f"a field of a form is NAME=VALUE, not {field!r}")
     return name, value
-
-
-def _field(header: str) -> tuple[str, str]:
-    name, separator, value = header.partition(":")
-    if not separator:
-        raise UsageError(f"a header field is 'NAME: VALUE', not {header!r}")
-    if name.strip().lower() in ("authorization", "proxy-authorization", "cookie"):
-        raise UsageError(f"no secret on the command line, where others can see it: {name.strip()}; see --help")
-    return name.strip(), value.strip()
 
 
 def _json(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from asyncnet.errors import UsageError
+from asyncnet.errors import NetError, RefusedError, UsageError, printable
 from asyncnet.imap.command import flag_list, request
 from asyncnet.imap.conversation import Conversation
 from asyncnet.imap.refusal import refusal
@@ -15,6 +15,7 @@ from asyncnet.imap.uid_set import checked_uids, written_sets
 
 if TYPE_CHECKING:
     from asyncnet.imap.changes import Uids
+    from asyncnet.imap.response import Status
     from asyncnet.imap.wire import Pending
 
 _MAX_UNDER_WAY = 256
@@ -97,10 +98,24 @@ class Storing:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the answers to all; where the block failed, leave them to come by themselves."""
-        if kind is None and self._under_way:
+        """Wait for the answers to all; where the block failed, leave them to come by themselves.
+
+        A refusal that was answered is raised also where the session is lost or closed before all have come; that is its
+        cause then.
+        """
+        if kind is not None or not self._under_way:
+            return
+        try:
             async with self._session._call("STORE", self._timeout):
                 await self._settle(len(self._under_way))
+        except RefusedError:
+            raise
+        except NetError as failure:
+            try:
+                self._review()
+            except RefusedError as refused:
+                raise refused from failure
+            raise
 
     async def _settle(self, count: int) -> None:
         """Wait for the answers to the first so many."""
@@ -110,8 +125,12 @@ class Storing:
         self._review()
 
     def _review(self) -> None:
-        """Look at what has been answered."""
+        """Look at what has been answered; raise the first refusal, with the UIDs of all."""
+        refused: list[tuple[Status, str]] = []
         while self._under_way and (status := self._under_way[0][0].status) is not None:
-            text = self._under_way.popleft()[1]
+            _, text = self._under_way.popleft()
             if status.kind != "OK":
-                raise refusal(status, self._session.endpoint, f"UID STORE {text[:80]}")
+                refused.append((status, text))
+        if refused:
+            uids = printable(",".join(text for _, text in refused), max_characters=80)
+            raise refusal(refused[0][0], self._session.endpoint, f"UID STORE {uids}")

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from asyncnet.lab.dialogue import Dialogue, Line
     from asyncnet.lab.faults import Fault, Faults, Rule
     from asyncnet.lab.lab import Lab
-    from asyncnet.lab.mailbox import Change, Mailbox, StoredMessage
+    from asyncnet.lab.mailbox import Change, Mailbox, OverQuota, StoredMessage
     from asyncnet.lab.recorded import Recorded
     from asyncnet.lab.sent import Sent
     from asyncnet.lab.service import LineService, Service
-    from asyncnet.lab.store import Account, MailboxExists, NoMailbox, OverQuota, Store
+    from asyncnet.lab.store import Account, MailboxExists, NoMailbox, Store
     from asyncnet.lab.threaded import ThreadedLab
     from asyncnet.lab.web import WebService
 
@@ -47,11 +47,11 @@ _HOMES = {
     "dialogue": ("Dialogue", "Line"),
     "faults": ("Fault", "Faults", "Rule"),
     "lab": ("Lab",),
-    "mailbox": ("Change", "Mailbox", "StoredMessage"),
+    "mailbox": ("Change", "Mailbox", "OverQuota", "StoredMessage"),
     "recorded": ("Recorded",),
     "sent": ("Sent",),
     "service": ("LineService", "Service"),
-    "store": ("Account", "MailboxExists", "NoMailbox", "OverQuota", "Store"),
+    "store": ("Account", "MailboxExists", "NoMailbox", "Store"),
     "threaded": ("ThreadedLab",),
     "web": ("WebService",),
 }

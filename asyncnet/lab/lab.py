@@ -67,7 +67,7 @@ class Lab:
         dialogues: the conversations, 200 at most; the earliest that is over is forgotten first.
 
     Raises:
-        UsageError: two accounts of one name, an unknown scheme in `ports`.
+        UsageError: two accounts of one name, one without a name, no domain, an unknown scheme in `ports`.
         ConnectError: on entering; a port is taken. Nothing is left running.
 
     Left by an error or not, it stops at once: clients are cut off. Started again, it has the same mail and ports.
@@ -87,6 +87,8 @@ class Lab:
         max_messages: int = 100_000,
         services: Iterable[Service] = (),
     ) -> None:
+        if not domain or not domain.isprintable() or "@" in domain or " " in domain:
+            raise UsageError(f"a domain is a name such as {DOMAIN}: not {domain!r}")
         self.domain = domain.lower()
         self.host = host
         self.require_login = require_login
@@ -118,7 +120,7 @@ class Lab:
         """Make another account, at once.
 
         Raises:
-            UsageError: the name or its address is taken.
+            UsageError: the name or its address is taken, or it is no name.
         """
         address = username if "@" in username else f"{username}@{self.domain}"
         return self.store.add_account(username, secret, address)

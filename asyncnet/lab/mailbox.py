@@ -12,14 +12,29 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from asyncnet.errors import LimitError
+
 if TYPE_CHECKING:
     from asyncnet.lab.store import Account
 
 DELETED = "\\Deleted"
 SEEN = "\\Seen"
 
+MAX_KEYWORDS = 1000
+"""Keywords (flags that are not the system's) that a mailbox ever had; of those that no message has any more, too."""
+MAX_KEYWORDS_OF_ONE = 100
+
 _MAX_EXPUNGED = 100_000
 """How many expunged UIDs a mailbox remembers for QRESYNC, with when they went; of those before, that they went."""
+
+
+class OverQuota(LimitError):
+    """The store would hold more than it may: bytes, messages, names, keywords. Nothing has changed.
+
+    Transient: mail may be removed.
+    """
+
+    _transient = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Mailbox:
         self.highest_modseq = 1
         self._messages: dict[int, StoredMessage] = {}  # a dict keeps the order, and UIDs only grow
         self._recent: set[int] = set()
+        self._keywords: set[str] = set()
         self._expunged: deque[tuple[int, int]] = deque()
         self._forgotten = 0  # the mod-sequence of the last expunge that is not remembered
         self._listeners: list[Listener] = []
@@ -167,13 +183,15 @@ class Mailbox:
             memo: that of the message it is a copy of.
 
         Raises:
-            OverQuota: the store would hold more than it may; nothing has changed.
+            OverQuota: the store would hold more than it may, or the mailbox more keywords; nothing has changed.
         """
+        marks = frozenset(flags)
+        self._note_keywords([marks])
         self.account.store.take(len(raw))
         self.highest_modseq += 1
         when = received or datetime.now(UTC)
         kept = {} if memo is None else memo
-        message = StoredMessage(raw, self.uid_next, frozenset(flags), when, self.highest_modseq, kept)
+        message = StoredMessage(raw, self.uid_next, marks, when, self.highest_modseq, kept)
         self.uid_next += 1
         self._messages[message.uid] = message
         self._recent.add(message.uid)
@@ -188,20 +206,42 @@ class Mailbox:
         *,
         source: object = None,
     ) -> list[StoredMessage]:
-        """Change flags; give the messages that are different now. UIDs that are not there are passed over."""
+        """Change flags; give the messages that are different now. UIDs that are not there are passed over.
+
+        Raises:
+            OverQuota: a message, or the mailbox, would have too many keywords; nothing has changed.
+        """
+        given = frozenset(flags)
+        found = [message for uid in dict.fromkeys(uids) if (message := self._messages.get(uid)) is not None]
+        made = [
+            given if how == "replace" else one.flags | given if how == "add" else one.flags - given for one in found
+        ]
+        if how != "remove" and not all(flag.startswith("\\") for flag in given):
+            self._note_keywords(made)
         changed = []
-        for uid in uids:
-            before = self._messages.get(uid)
-            if before is None:
-                continue
-            after = {"add": before.flags | set(flags), "remove": before.flags - set(flags)}.get(how, frozenset(flags))
+        for before, after in zip(found, made, strict=True):
             if after != before.flags:
                 self.highest_modseq += 1
-                message = replace(before, flags=frozenset(after), modseq=self.highest_modseq)
-                self._messages[uid] = message
+                message = replace(before, flags=after, modseq=self.highest_modseq)
+                self._messages[before.uid] = message
                 changed.append(message)
                 self._tell("flags", message, source)
         return changed
+
+    def _note_keywords(self, marks: Iterable[frozenset[str]]) -> None:
+        """Take note of the keywords among the flags of some messages.
+
+        Raises:
+            OverQuota: there are too many; none is noted.
+        """
+        known = set(self._keywords)
+        for flags in marks:
+            keywords = {flag for flag in flags if not flag.startswith("\\")}
+            known |= keywords
+            if len(keywords) > MAX_KEYWORDS_OF_ONE or len(known) > MAX_KEYWORDS:
+                what = f"a message has {MAX_KEYWORDS_OF_ONE} keywords at most, and a mailbox {MAX_KEYWORDS}"
+                raise OverQuota(what, limit=MAX_KEYWORDS_OF_ONE)
+        self._keywords = known
 
     def expunge(self, uids: Iterable[int] | None = None, *, source: object = None) -> list[int]:
         r"""Remove these messages for good, whatever their flags; None: all that are `\Deleted`. Give their UIDs."""
@@ -224,23 +264,28 @@ class Mailbox:
         """Copy messages with flags and dates; give old UID → new UID, in order.
 
         Raises:
-            OverQuota: not all of them fit; none has been copied (RFC 3501 §6.4.7).
+            OverQuota: not all of them fit, or their keywords; none has been copied (RFC 3501 §6.4.7).
         """
         found = [message for uid in uids if (message := self._messages.get(uid)) is not None]
         self.account.store.check(sum(message.size for message in found), len(found))
+        target._note_keywords(message.flags for message in found)
         return {
             one.uid: target.append(one.raw, one.flags, one.received, source=source, memo=one.memo).uid for one in found
         }
 
     def move(self, uids: Iterable[int], target: Mailbox, *, source: object = None) -> dict[int, int]:
-        """Move messages with flags and dates (RFC 6851); give old UID → new UID, in order."""
+        """Move messages with flags and dates (RFC 6851); give old UID → new UID, in order.
+
+        Raises:
+            OverQuota: the target would have too many keywords; none has been moved.
+        """
         moved: dict[int, int] = {}
-        for uid in list(uids):
-            message = self._messages.get(uid)
-            if message is not None:
-                self.expunge([uid], source=source)  # first, so that a full store can still be sorted
-                copy = target.append(message.raw, message.flags, message.received, source=source, memo=message.memo)
-                moved[uid] = copy.uid
+        found = [message for uid in dict.fromkeys(uids) if (message := self._messages.get(uid)) is not None]
+        target._note_keywords(message.flags for message in found)
+        for message in found:
+            self.expunge([message.uid], source=source)  # first, so that a full store can still be sorted
+            copy = target.append(message.raw, message.flags, message.received, source=source, memo=message.memo)
+            moved[message.uid] = copy.uid
         return moved
 
     def clear(self, *, source: object = None) -> None:

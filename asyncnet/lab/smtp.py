@@ -14,8 +14,8 @@ from asyncnet.lab.conversation import BadLine, Conversation
 from asyncnet.lab.envelope import BadPath, DataReader, Path, has_bare_line_ends
 from asyncnet.lab.faults import CONNECT, MESSAGE
 from asyncnet.lab.login import MECHANISMS, LoginCancelled, LoginMalformed, LoginRefused, sign_in
+from asyncnet.lab.mailbox import OverQuota
 from asyncnet.lab.sent import Sent
-from asyncnet.lab.store import OverQuota
 
 _MAX_COMMAND = 4_096  # 512, and what each extension adds (RFC 5321 §4.5.3.1.4); an AUTH line may be longer still
 _MAX_RECIPIENTS = 1_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from asyncnet.errors import LimitError, UsageError
-from asyncnet.lab.mailbox import Change, Listener, Mailbox
+from asyncnet.errors import UsageError
+from asyncnet.lab.mailbox import Change, Listener, Mailbox, OverQuota
 
 SEPARATOR = "/"
 """between the levels of a mailbox name"""
@@ -17,12 +17,6 @@ SPECIAL_USE = {"Sent": "\\Sent", "Drafts": "\\Drafts", "Trash": "\\Trash", "Junk
 _FIRST_UID_VALIDITY = 1000
 _MAX_MAILBOXES = 10_000
 _MAX_NAME = 1000
-
-
-class OverQuota(LimitError):
-    """The store would hold more bytes or messages than it may; nothing has changed. Transient: mail may be removed."""
-
-    _transient = True
 
 
 class NoMailbox(UsageError):
@@ -63,8 +57,10 @@ class Store:
             addresses: mail for these goes into its INBOX; `name+anything@domain` is `name@domain`.
 
         Raises:
-            UsageError: the username or an address is taken.
+            UsageError: the username or an address is taken, or the username is empty or no printable text.
         """
+        if not username or not username.isprintable() or len(username) > _MAX_NAME:
+            raise UsageError(f"a username is 1 to {_MAX_NAME} printable characters")
         if username in self.accounts:
             raise UsageError(f"there is an account {username!r} already")
         for address in addresses:
@@ -236,8 +232,15 @@ class Account:
             self._mailboxes[name] = one
 
     def subscribe(self, name: str) -> None:
-        """Note that the user wants to see this name."""
-        self.subscriptions.add(canonical(name))
+        """Note that the user wants to see this name.
+
+        Raises:
+            OverQuota: there are too many.
+        """
+        name = canonical(name)
+        if len(self.subscriptions) >= _MAX_MAILBOXES and name not in self.subscriptions:
+            raise OverQuota(f"an account has {_MAX_MAILBOXES} subscriptions at most", limit=_MAX_MAILBOXES)
+        self.subscriptions.add(name)
 
     def unsubscribe(self, name: str) -> None:
         """Forget that again."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet import ConnectError, pop3
+from asyncnet import ConnectError, Lab, jobs, pop3
 from asyncnet.cli.demonstration import Demonstration
 from asyncnet.cli.tally import FAILED
 from tests.cli.running import PATIENCE, ROOT, Terminal, environment, process
@@ -91,3 +91,26 @@ async def test_a_step_that_fails_is_a_row_and_the_demo_goes_on(tmp_path: Path, m
     for row in ("failed  POP3", "ok      HTTP", "ok      sockets"):
         assert row in said
     assert "nobody is there" in said
+
+
+async def test_jobs_that_cannot_be_run_are_a_row_too(tmp_path: Path, monkeypatch, capsys) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise ConnectError("nobody is there")
+
+    monkeypatch.setattr(jobs, "run", refused)
+    assert await Demonstration(tmp_path / "page.html").run() == FAILED
+    said = capsys.readouterr().out
+    assert "failed  200 jobs" in said
+    assert "ConnectError: nobody is there" in said
+
+
+async def test_servers_that_do_not_come_up_end_it_with_that_row(tmp_path: Path, monkeypatch, capsys) -> None:
+    async def taken(self: Lab) -> None:
+        raise ConnectError("the port is taken")
+
+    monkeypatch.setattr(Lab, "__aenter__", taken)
+    assert await Demonstration(tmp_path / "page.html").run() == FAILED
+    said = capsys.readouterr().out
+    assert "failed  servers" in said
+    assert "the port is taken" in said
+    assert "SMTP" not in said.partition("All of it")[0]

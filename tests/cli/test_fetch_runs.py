@@ -88,6 +88,97 @@ def test_what_is_not_what_was_to_be_is_a_failure(capsys, tmp_path):
     assert f"SHA-256 is {good}, expected was 000" in ran.err
 
 
+def test_a_wrong_line_is_told_by_its_place_and_not_by_what_it_holds(capsys, tmp_path):
+    wrong = [
+        '{"url": 7, "password": "hunter2"}',
+        '{"headers": {"Cookie": "hunter2"}',
+        '{"url": "http://a/", "x": "hunter2"}',
+    ]
+    (tmp_path / "list").write_text("# a list\n\n" + "\n".join(wrong))
+    for options in ((), ("--dry-run",), ("--journal", tmp_path / "run")):
+        ran = run(capsys, "fetch", "-i", tmp_path / "list", *options)
+        assert ran.status == 1
+        for number in (3, 4, 5):
+            assert f"error: line {number} of {tmp_path / 'list'}: " in ran.err
+        assert "hunter2" not in ran.out + ran.err
+    assert all(b"hunter2" not in path.read_bytes() for path in (tmp_path / "run").iterdir())
+
+
+def test_a_resumed_run_with_nothing_left_to_do_says_why_its_status_is_not_0(capsys, tmp_path):
+    fetch = ["fetch", "tcp://127.0.0.1:1", "--journal", tmp_path / "run", "--resume"]
+    assert run(capsys, *fetch).status == 3
+    again = run(capsys, *fetch)
+    assert (again.status, again.err) == (3, "1 job left out that failed in earlier runs\n")
+
+
+# header fields
+
+
+def test_header_fields_go_with_each_request_and_a_line_may_have_its_own(capsys, tmp_path):
+    (tmp_path / "fields").write_text("X-Api-Key: hunter2\n")
+    with Script(PAGE, repeat=True, check=False) as peer, Script("S: hi") as raw:
+        base = f"http://{peer.address}"
+        lines = [f"{base}/plain", json.dumps({"url": f"{base}/own", "headers": {"x-trace": "8", "Accept": "a/b"}})]
+        (tmp_path / "list").write_text("\n".join(lines))
+        fields = ["-H", "X-Trace: 7", "--header", f"@{tmp_path / 'fields'}"]
+        ran = run(capsys, "fetch", f"tcp://{raw.address}", "-i", tmp_path / "list", *fields, "--limit", "1")
+    assert ran.status == 0, ran
+    plain, own = (head for head in bytes(peer.received).split(b"\r\n\r\n") if head)
+    assert b"X-Trace: 7" in plain
+    assert b"x-trace: 8" in own
+    assert b"X-Trace: 7" not in own
+    assert b"Accept: a/b" in own
+    assert plain.count(b"hunter2") == own.count(b"hunter2") == 1
+    assert "hunter2" not in ran.out
+
+
+def test_header_fields_go_with_posts_too(capsys, tmp_path):
+    with Script(answer("200 OK").replace("GET *", "POST *")) as peer:
+        line = {"method": "POST", "url": f"http://{peer.address}/api", "body": ""}
+        (tmp_path / "list").write_text(json.dumps(line))
+        assert run(capsys, "fetch", "-i", tmp_path / "list", "-H", "X-Trace: 7").status == 0
+    assert b"X-Trace: 7\r\n" in peer.received
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-H", "Cookie: hunter2"], "no secret on the command line"),
+        (["-H", "X"], "NAME: VALUE"),
+        (["-H", "X: a\rb"], "control character"),
+        (["-H", "@{secret}", "--cluster", "local"], "X-Api-Key is a secret, which does not travel"),
+    ],
+)
+def test_wrong_header_fields_are_told_before_anything_is_sent(capsys, tmp_path, arguments, line):
+    (tmp_path / "secret").write_text("X-Api-Key: hunter2\n")
+    arguments = [argument.format(secret=tmp_path / "secret") for argument in arguments]
+    with Script() as peer:
+        ran = run(capsys, "fetch", f"http://{peer.address}/", *arguments)
+    assert ran.status == 2
+    assert line in ran.err
+    assert "hunter2" not in ran.err
+
+
+def test_where_none_are_sent_a_lines_header_fields_are_its_failure(capsys, tmp_path):
+    (tmp_path / "list").write_text('{"url": "tcp://127.0.0.1:1", "headers": {"A": "b"}}\n')
+    ran = run(capsys, "fetch", "-i", tmp_path / "list")
+    assert ran.status == 1
+    assert "has no header fields" in ran.err
+
+
+def test_with_other_header_fields_it_is_another_job_and_no_journal_holds_a_secret(capsys, tmp_path):
+    (tmp_path / "secret").write_text("X-Api-Key: hunter2\n")
+    with Script(PAGE, repeat=True, check=False) as peer:
+        fetch = ["fetch", f"http://{peer.address}/", "--journal", tmp_path / "run", "--resume"]
+        assert len(run(capsys, *fetch).records) == 1
+        assert len(run(capsys, *fetch, "-H", "Accept: a/b").records) == 1
+        assert len(run(capsys, *fetch, "-H", f"@{tmp_path / 'secret'}").records) == 1
+        assert run(capsys, *fetch, "-H", "accept: a/b").records == []
+        assert run(capsys, *fetch, "-H", f"@{tmp_path / 'secret'}").records == []
+    for path in (tmp_path / "run").iterdir():
+        assert b"hunter2" not in path.read_bytes()
+
+
 # targets
 
 

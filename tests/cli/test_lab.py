@@ -83,3 +83,10 @@ def test_chaos_strikes_by_its_rate() -> None:
 )
 def test_what_cannot_be_is_wrong_usage(capsys, words: list[str]) -> None:
     assert run(capsys, "lab", *words).status == 2
+
+
+@pytest.mark.parametrize(("options", "line"), [(["--account", ""], "a username is"), (["--domain", ""], "a domain is")])
+def test_a_name_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str], options: list[str], line: str) -> None:
+    ran = run(capsys, "lab", *options)
+    assert ran.status == 2
+    assert line in ran.err

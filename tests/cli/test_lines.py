@@ -7,12 +7,24 @@ import os
 import pytest
 
 from asyncnet import UsageError, jobs
-from asyncnet.cli.lines import lines
+from asyncnet.cli.lines import portions
 from asyncnet.cli.making import key_of
 
 
 async def read(path) -> list[str]:
-    return [line async for line in lines(str(path))]
+    return [line for _, line in await numbered(path)]
+
+
+async def numbered(path) -> list[tuple[int, str]]:
+    return [line async for portion in portions(str(path)) for line in portion]
+
+
+async def test_lines_have_the_numbers_that_an_editor_shows(tmp_path, monkeypatch):
+    file = tmp_path / "urls"
+    file.write_bytes(b"\n# no\nhttp://a/\r\n\n\nhttp://b/\n  http://c/")
+    for piece in (1, 2, 3, 5, 7, 100):
+        monkeypatch.setattr("asyncnet.cli.lines._PIECE_BYTES", piece)
+        assert await numbered(file) == [(3, "http://a/"), (6, "http://b/"), (7, "http://c/")], piece
 
 
 async def test_lines_come_without_blanks_and_comments(tmp_path):
@@ -48,13 +60,13 @@ async def test_a_file_without_line_ends_is_no_list(tmp_path):
 async def test_a_line_comes_as_soon_as_it_is_there(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    reading = lines(str(pipe))
+    reading = portions(str(pipe))
     first = asyncio.ensure_future(anext(reading))
     writer = await asyncio.get_running_loop().run_in_executor(None, lambda: os.open(pipe, os.O_WRONLY))
     os.write(writer, b"http://a/\nhttp://")
-    assert await first == "http://a/"
+    assert await first == [(1, "http://a/")]
     os.write(writer, b"b/\n")
-    assert await anext(reading) == "http://b/"
+    assert await anext(reading) == [(2, "http://b/")]
     os.close(writer)
     with pytest.raises(StopAsyncIteration):
         await anext(reading)
@@ -64,7 +76,7 @@ async def test_a_reader_that_is_stuck_can_be_given_up(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     descriptor = os.open(pipe, os.O_RDWR)  # so that opening it for reading does not wait
-    async with contextlib.aclosing(lines(str(pipe))) as reading:
+    async with contextlib.aclosing(portions(str(pipe))) as reading:
         first = asyncio.ensure_future(anext(reading))
         await asyncio.sleep(0.01)
         first.cancel()

@@ -1,14 +1,17 @@
 """main: arguments in, exit status out, and errors in a line or two."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 import asyncnet
 from asyncnet import ConnectError, UsageError
-from asyncnet.cli import main as main_module
-from tests.cli.running import ROOT, environment, process, run
+from asyncnet.cli import commands
+from tests.cli.running import ROOT, environment, process, run, started
+from tests.peers import Script
 
 
 def test_python_m_asyncnet_is_the_command():
@@ -84,7 +87,7 @@ def test_each_error_has_its_status(capsys, monkeypatch, error, status):
     def fail(**_):
         raise error
 
-    monkeypatch.setattr(main_module.cli, "main", fail)
+    monkeypatch.setattr(commands.cli, "main", fail)
     assert run(capsys, "fetch").status == status
 
 
@@ -92,3 +95,53 @@ def test_the_command_imports_no_protocol_before_it_is_needed():
     code = "import sys, asyncnet.cli.main; print({'aiohttp', 'aioimaplib', 'aiosmtplib', 'rich'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert ended.stdout == "set()\n", ended.stderr
+
+
+# As an import hook: an interrupt comes while this module loads.
+_INTERRUPTED = """
+import importlib.abc, os, signal, sys
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from asyncnet.cli.main import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "asyncnet.cli.commands", "asyncnet.jobs.runner", "asyncnet.cli.send"])
+def test_an_interrupt_while_it_loads_is_a_line_and_status_130(module):
+    program = _INTERRUPTED.format(module=module)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--version"], cwd=ROOT, env=environment(), capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
+
+
+def test_an_interrupt_before_a_command_has_begun_is_a_line_and_status_130(capsys, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.cli, "main", interrupted)
+    ran = run(capsys, "fetch")
+    assert (ran.status, ran.err) == (130, "interrupted\n")
+
+
+def test_whoever_calls_it_keeps_his_handlers(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    assert run(capsys, "--version").status == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.slow
+def test_whenever_it_is_interrupted_it_ends_by_that():
+    """From when the package itself is loaded; before that the interpreter alone is at work, and nobody can say."""
+    with Script("silence", repeat=True, check=False) as peer:
+        for at in range(16):
+            with started("fetch", f"http://{peer.address}/") as child:
+                time.sleep(0.12 + at * 0.03)
+                child.send_signal(signal.SIGINT)
+                _, err = child.communicate(timeout=30)
+            if child.returncode != -signal.SIGINT:  # the interpreter's own end
+                assert (child.returncode, err) in ((130, "interrupted\n"), (130, "interrupted: 0 done\n")), at

@@ -39,6 +39,19 @@ def test_json_may_bear_a_type_of_its_own(capsys):
     assert peer.received.lower().count(b"content-type:") == 1
 
 
+def test_a_secret_field_comes_from_a_file(capsys, tmp_path):
+    (tmp_path / "fields").write_text("X-Api-Key: hunter2\n\nX-Trace: 7\n")
+    with Script(taking("")) as peer:
+        ran = run(capsys, "post", f"http://{peer.address}/api", "-H", f"@{tmp_path / 'fields'}")
+    assert ran.status == 0, ran
+    assert b"X-Api-Key: hunter2\r\n" in peer.received
+    assert b"X-Trace: 7\r\n" in peer.received
+    (tmp_path / "fields").write_text("hunter2\n")
+    ran = run(capsys, "post", "http://127.0.0.1:1/", "-H", f"@{tmp_path / 'fields'}")
+    assert (ran.status, "hunter2" in ran.err) == (2, False)
+    assert "a line of" in ran.err
+
+
 def test_a_body_comes_from_a_file_as_it_is(capsys, tmp_path):
     (tmp_path / "body").write_bytes(b"\xff\x00\r\n")
     with Script(taking(r"\xff\x00\r\n")) as peer:
@@ -97,6 +110,9 @@ def test_nothing_is_sent_twice(capsys):
         (["-H", "X"], "NAME: VALUE"),
         (["-H", "X: a\nb"], "control character"),
         (["-H", "Authorization: Bearer hunter2"], "no secret on the command line"),
+        (["-H", "x-api-key:hunter2"], "put the line of x-api-key into a file, and give -H @FILE"),
+        (["-H", "@/nonexistent"], "cannot read /nonexistent"),
+        (["-H", ": x"], "NAME: VALUE"),
         (["-H", "Content-Length: 5"], "follows from the body"),
     ],
 )

@@ -202,3 +202,68 @@ async def test_cancelled_at_the_end_it_closes_the_session() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not session.is_open
+
+
+async def test_all_that_were_refused_are_named() -> None:
+    async with (
+        Script(
+            OPEN
+            + r"""
+            C: {tag_a} UID STORE 1 +FLAGS.SILENT ($Work)
+            C: {tag_b} UID STORE 2 +FLAGS.SILENT ($Work)
+            C: {tag_c} UID STORE 3 +FLAGS.SILENT ($Work)
+            S: {tag_a} NO first
+            S: {tag_b} OK
+            S: {tag_c} NO third
+            """
+            + LEFT
+        ) as peer,
+        known(peer) as session,
+    ):
+        await session.select()
+        with pytest.raises(RefusedError, match=r"UID STORE 1,3\b.*first"):
+            async with session.storing() as flags:
+                for uid in (1, 2, 3):
+                    await flags.store(uid, add={"$Work"})
+
+
+async def test_a_refusal_that_came_is_told_though_the_session_is_lost_before_the_rest() -> None:
+    async with (
+        Script(
+            OPEN
+            + r"""
+            C: {tag_a} UID STORE 1 +FLAGS.SILENT ($Work)
+            C: {tag_b} UID STORE 2 +FLAGS.SILENT ($Work)
+            S: {tag_a} NO [LIMIT] too many flags
+            cut
+            """,
+            check=False,
+        ) as peer,
+        known(peer) as session,
+    ):
+        await session.select()
+        with pytest.raises(RefusedError, match=r"UID STORE 1\b.*too many flags") as raised:
+            async with session.storing() as flags:
+                await flags.store(1, add={"$Work"})
+                await flags.store(2, add={"$Work"})
+        assert isinstance(raised.value.__cause__, DisconnectedError)
+        assert not session.is_open
+
+
+async def test_a_refusal_that_came_is_told_though_the_session_was_closed_since() -> None:
+    talk = (
+        OPEN
+        + r"""
+        C: {tag_a} UID STORE 1 +FLAGS.SILENT ($Work)
+        C: {tag_b} NOOP
+        S: {tag_a} NO no
+        S: {tag_b} OK
+        """
+    )
+    async with Script(talk + LEFT) as peer, known(peer) as session:
+        await session.select()
+        with pytest.raises(RefusedError, match="UID STORE 1"):
+            async with session.storing() as flags:
+                await flags.store(1, add={"$Work"})
+                await session.noop()
+                await session.aclose()

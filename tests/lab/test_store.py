@@ -4,6 +4,7 @@ import pytest
 
 from asyncnet import UsageError
 from asyncnet.lab import Account, Change, MailboxExists, NoMailbox, OverQuota, Store
+from asyncnet.lab.mailbox import MAX_KEYWORDS_OF_ONE
 
 
 @pytest.fixture
@@ -147,6 +148,44 @@ def test_a_copy_that_does_not_fit_as_a_whole_is_not_begun(account: Account) -> N
         account.inbox.copy([1, 2, 3], account.mailbox("Sent"))
     assert len(account.mailbox("Sent")) == 0
     assert account.inbox.move([1, 2, 3], account.mailbox("Sent")) == {1: 1, 2: 2, 3: 3}  # a move needs no room
+
+
+def test_a_message_and_a_mailbox_have_so_many_keywords_and_no_more(account: Account) -> None:
+    inbox, sent = account.inbox, account.mailbox("Sent")
+    for at in range(10):
+        inbox.append(b"x", [f"k{at}-{number}" for number in range(MAX_KEYWORDS_OF_ONE)])
+    sent.append(b"x", ["other"])
+    before, modseq = inbox.messages, inbox.highest_modseq
+    for change in (
+        lambda: inbox.append(b"x", ["one more"]),
+        lambda: inbox.set_flags([1, 2], ["one more"], "replace"),
+        lambda: inbox.set_flags([1, 2], ["k3-1"], "add"),
+        lambda: sent.move([1], inbox),
+        lambda: sent.copy([1], inbox),
+    ):
+        with pytest.raises(OverQuota):
+            change()
+    assert (inbox.messages, inbox.highest_modseq, sent.uids) == (before, modseq, [1]), "and nothing has changed"
+    assert len(inbox.set_flags([1, 1, 2], ["\\Seen"], "add")) == 2
+    assert len(inbox.set_flags([1], ["k3-1"], "replace")) == 1
+    assert len(inbox.set_flags([2], ["k1-0"], "remove")) == 1
+    assert sent.move([1, 1], account.mailbox("Trash")) == {1: 1}
+
+
+def test_names_subscribed_to_are_bounded(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asyncnet.lab.store._MAX_MAILBOXES", len(account.subscriptions) + 1)
+    account.subscribe("a")
+    account.subscribe("a")
+    with pytest.raises(OverQuota):
+        account.subscribe("b")
+    account.unsubscribe("a")
+    account.subscribe("b")
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\x00", "x" * 1001])
+def test_a_username_is_printable_text(name: str) -> None:
+    with pytest.raises(UsageError, match="username"):
+        Store().add_account(name, "secret")
 
 
 def test_a_mailbox_made_again_has_another_uid_validity(account: Account) -> None:

@@ -1,6 +1,7 @@
 """Headers: fields cut out of the bytes of a message, and what they say as text (RFC 5322 §2.2, RFC 2047). Pure.
 
-Nothing here fails: what is no header field is passed over, what cannot be decoded is shown with U+FFFD.
+Nothing here fails: what is no header field is passed over, what cannot be decoded is shown with U+FFFD. Nothing takes
+long either, whatever was sent in: the fields behind the first 10,000 are kept, and found by no name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import binascii
 import codecs
 import quopri
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import islice
 
 # A line and those that continue it; the line end belongs to it.
 _FIELD = re.compile(rb"[^\n]++\n?+(?:[ \t][^\n]*+\n?+)*+|\n")
@@ -18,6 +20,11 @@ _NAMED = re.compile(rb"([!-9;-~]++)[ \t]*+:")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _WORD = re.compile(r"=\?([!->@-~]{1,60}+)\?([bBqQ])\?([!->@-~]*+)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)[ \t]++(?==\?[!->@-~]{1,60}\?[bBqQ]\?)")
+
+_MAX_FIELDS = 10_000
+"""Fields that are looked at one by one; mail has some dozens."""
+_MAX_WORDS = 10_000
+"""Encoded words of one text that are decoded."""
 
 # Codecs of Python's that no mail is in: the first two take quadratic time, the others warn of what they do not know.
 _NO_CHARSETS = {"punycode", "idna", "unicode-escape", "raw-unicode-escape"}
@@ -45,7 +52,7 @@ class Header:
         """Give the values of all fields of that name (lower case)."""
         if self._fields is None:
             self._fields = {}
-            for match in _FIELD.finditer(self.raw):
+            for match in _fields(self.raw):
                 if (named := _NAMED.match(match[0])) is not None:
                     value = _FOLD.sub(b"", match[0][named.end() :]).strip()
                     self._fields.setdefault(named[1].lower(), []).append(value)
@@ -70,7 +77,7 @@ def text(value: bytes) -> str:
     plain = value.decode("utf-8", "replace")
     if "=?" not in plain:
         return plain
-    return _WORD.sub(_decoded_word, _BETWEEN_WORDS.sub(r"\1", plain))
+    return _WORD.sub(_decoded_word, _BETWEEN_WORDS.sub(r"\1", plain), count=_MAX_WORDS)
 
 
 def decoded(data: bytes, charset: str) -> str:
@@ -99,13 +106,18 @@ def unencoded(data: bytes, encoding: bytes) -> bytes | None:
     return data if kind in (b"", b"7bit", b"8bit", b"binary") else None
 
 
-def _cut(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Give each field's name in lower case, empty where it has none, and all of its bytes."""
-    cut = []
-    for match in _FIELD.finditer(raw):
+def _fields(raw: bytes) -> Iterator[re.Match[bytes]]:
+    return islice(_FIELD.finditer(raw), _MAX_FIELDS)
+
+
+def _cut(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give each field's name in lower case, empty where it has none, and all of its bytes; at last what is left."""
+    end = 0
+    for match in _fields(raw):
         named = _NAMED.match(match[0])
-        cut.append((named[1].lower() if named is not None else b"", match[0]))
-    return cut
+        yield named[1].lower() if named is not None else b"", match[0]
+        end = match.end()
+    yield b"", raw[end:]
 
 
 def _decoded_word(match: re.Match[str]) -> str:

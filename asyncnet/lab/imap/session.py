@@ -23,8 +23,8 @@ from asyncnet.lab.imap.refusal import Bad, No
 from asyncnet.lab.imap.strings import string
 from asyncnet.lab.imap.view import View
 from asyncnet.lab.login import MECHANISMS
-from asyncnet.lab.mailbox import Mailbox
-from asyncnet.lab.store import Account, NoMailbox, OverQuota, check_name
+from asyncnet.lab.mailbox import Mailbox, OverQuota
+from asyncnet.lab.store import Account, NoMailbox, check_name
 
 ANY, STRANGER, SIGNED_IN, SELECTED = "any", "stranger", "signed in", "selected"
 """States of RFC 9051 §3 in which a command may be given; SIGNED_IN is also while a mailbox is open."""

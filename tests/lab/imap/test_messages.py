@@ -126,6 +126,8 @@ async def test_flags_are_set_cleared_and_replaced(lab: Lab) -> None:
         ]
         assert await raw.ok(r"UID STORE 2 FLAGS.SILENT (\Flagged)") == []
         assert await raw.ok("UID STORE 99 FLAGS ()") == []
+        many = " ".join(f"k{number}" for number in range(101))
+        assert (await raw.refused(f"STORE 1 +FLAGS ({many})")).startswith(b"NO [OVERQUOTA] ")
         assert await raw.ok(r"STORE 2 FLAGS \Flagged \Draft") == [
             b"* 2 FETCH (UID 2 FLAGS (\\Draft \\Flagged \\Recent))"
         ]

@@ -4,6 +4,7 @@ import base64
 import email
 import email.policy
 import re
+import time
 from email.message import EmailMessage, Message
 
 import pytest
@@ -18,6 +19,7 @@ from asyncnet.lab.imap.refusal import Bad
 from asyncnet.lab.imap.section import Section
 from asyncnet.lab.imap.strings import astring, nstring, string
 from asyncnet.lab.imap.structure import body, envelope
+from tests.clock import MS
 
 NESTED = b"""\
 From: a@b.c
@@ -392,3 +394,24 @@ def test_a_codec_that_takes_quadratic_time_or_warns_is_no_charset() -> None:
 def test_all_fields_of_a_name_together_have_so_many_addresses_as_one() -> None:
     header = Header((b"To: " + b"a," * MAX_ADDRESSES + b"\r\n") * 3)
     assert envelope(header).count(b'(NIL NIL "a" "")') == MAX_ADDRESSES
+
+
+@pytest.mark.parametrize("line", [b"a:\r\n", b"a\n", b"\n", b"b: =?a?q?x?=\n"])
+def test_a_header_of_very_many_fields_is_looked_at_in_bounded_time(line: bytes) -> None:
+    header = Header(b"first: 1\r\n" + line * 100_000)
+    began = time.process_time()
+    assert header.get(b"first") == b"1"
+    assert len(header.all(b"a")) in (0, 9_999)
+    assert header.without([b"first"]) == line * 100_000, "what is not looked at is kept"
+    assert header.only([b"first"]) == b"first: 1\r\n"
+    assert header.get(b"absent") is None
+    assert time.process_time() - began < 1000 * MS
+    assert len(header.without([b"a", b"b"])) > 90_000 * len(line) or line in (b"a\n", b"\n")
+
+
+def test_a_text_of_very_many_encoded_words_is_decoded_as_far_as_is_reasonable() -> None:
+    began = time.process_time()
+    shown = text(b"=?utf-8?q?x?= " * 100_000)
+    assert shown.startswith("x" * 9_000)
+    assert shown.rstrip().endswith("=?utf-8?q?x?=")
+    assert time.process_time() - began < 2000 * MS
