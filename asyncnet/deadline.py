@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import math
 import threading
+from asyncio import current_task, get_running_loop
 from contextvars import Context, ContextVar
 from itertools import count
 from types import TracebackType
@@ -28,16 +29,20 @@ class _Alarm:
     """The timer of one loop, and the deadlines that it has to watch, the earliest first.
 
     One that was met stays in the heap, without its task, until it comes up or until such are the most.
+
+    Attributes:
+        now: what time it is, by the clock of the loop.
+        over: how many in the heap were met.
     """
 
-    __slots__ = ("_at", "_context", "_heap", "_numbers", "_over", "_timer", "loop", "now")
+    __slots__ = ("_at", "_context", "_heap", "_numbers", "_timer", "loop", "now", "over")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.now = loop.time
         self._heap: list[tuple[float, int, Deadline]] = []
         self._numbers = count()
-        self._over = 0
+        self.over = 0
         self._at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._context = Context()  # the timer holds on to no caller's
@@ -48,13 +53,12 @@ class _Alarm:
         if when < self._at:
             self._set(when)
 
-    def forget(self) -> None:
-        """Count one that was met."""
-        self._over += 1
-        if self._over > _TIDY_AT and self._over * 2 > len(self._heap):
+    def tidy(self) -> None:
+        """Forget those that were met, if they are the most."""
+        if self.over * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2]._task is not None]
             heapq.heapify(self._heap)
-            self._over = 0
+            self.over = 0
 
     def _set(self, when: float) -> None:
         if self._timer is not None:
@@ -70,7 +74,7 @@ class _Alarm:
         while heap and (heap[0][0] <= due or heap[0][2]._task is None):
             limit = heapq.heappop(heap)[2]
             if limit._task is None:
-                self._over = max(0, self._over - 1)
+                self.over = max(0, self.over - 1)
             else:
                 limit._expire()
         if heap:
@@ -85,8 +89,7 @@ class _Alarms(threading.local):
 _alarms = _Alarms()
 
 
-def _alarm() -> _Alarm:
-    loop = asyncio.get_running_loop()
+def _alarm(loop: asyncio.AbstractEventLoop) -> _Alarm:
     alarm = _alarms.last
     if alarm is None or alarm.loop is not loop:
         alarm = _alarms.last = _Alarm(loop)
@@ -151,26 +154,29 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         outer = self._outer = _innermost.get()
-        operation = self.operation
-        while outer is not None and operation is not None:
-            outer.phase = operation
-            outer = outer._outer
         if self.seconds is not None:
             self._begin(self.seconds)
-        if self._outer is not None and self.listener is None and self._outer.listener is not None:
-            self.listener = self._outer.listener.enter(self)
+        if outer is not None:
+            self._enter_within(outer)
         _innermost.set(self)
         return self
 
     def _begin(self, seconds: float) -> None:
-        task = asyncio.current_task()
+        loop = get_running_loop()
+        task = current_task(loop)
         if task is None:
             raise RuntimeError("a deadline holds inside of a task alone")
-        alarm = self._alarm = _alarm()
+        alarm = self._alarm = _alarm(loop)
         self._task = task
         self._cancelled_before = task.cancelling()
         self._when = when = alarm.now() + seconds
         alarm.watch(self, when)
+
+    def _enter_within(self, outer: Deadline) -> None:
+        if outer.listener is not None and self.listener is None:
+            self.listener = outer.listener.enter(self)
+        if self.operation is not None:
+            _name(outer, self.operation)
 
     def _expire(self) -> None:
         assert self._task is not None
@@ -191,7 +197,10 @@ class Deadline:
             if self.expired:
                 failure = self._failure(task, error)
             else:
-                self._alarm.forget()
+                alarm = self._alarm
+                alarm.over += 1
+                if alarm.over > _TIDY_AT:
+                    alarm.tidy()
         if self.listener is not None:
             self.listener.leave(self, failure or error)
             self.listener = None
@@ -245,10 +254,16 @@ def phase(name: str) -> Listener | None:
     here = around.listener
     if here is not None:
         here.phase(name)
-    while around is not None:
-        around.phase = name
-        around = around._outer
+    _name(around, name)
     return here
+
+
+def _name(innermost: Deadline, phase: str) -> None:
+    """Name what a deadline, and those around it, wait for now."""
+    around: Deadline | None = innermost
+    while around is not None:
+        around.phase = phase
+        around = around._outer
 
 
 def listener() -> Listener | None:

@@ -10,9 +10,10 @@ import enum
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncnet.errors import InvalidEndpoint, printable
+from asyncnet.hostname import canonical, is_ipv4
 
 
 class Security(enum.Enum):
@@ -63,11 +64,6 @@ _URL = re.compile(
 )
 # Most URLs: no user, no percent-escape, nothing that is spelled in more ways than one.
 _PLAIN = re.compile(r"([a-z][a-z0-9+.\-]*://[a-z0-9.\-]++(?::[0-9]{1,5})?)(/[!-\"$&->@-~]*+)?(?:\?([!-\"$&-~]*+))?")
-# Whole-number octets without leading zeros (inet_aton's octal and short forms are how filters are fooled).
-_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
-_NUMBERISH = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|\d+)\.?", re.ASCII)
-_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII)
-_ZONE = re.compile(r"[A-Za-z0-9._~-]{1,32}")
 # Printable ASCII and whole percent-escapes; "#" ends both, "?" the path. Possessive, so that no text takes long.
 _PATH = re.compile(r"(?:/(?:[!-\"$&->@-~]++|%[0-9A-Fa-f]{2})*+)?")
 _QUERY = re.compile(r"(?:[!-\"$&-~]++|%[0-9A-Fa-f]{2})*+")
@@ -83,8 +79,13 @@ _set = object.__setattr__
 _MAX_UNIX_PATH = 107  # bytes: what Linux's sockaddr_un holds beside a NUL
 
 
+class _Place:
+    __slots__ = ("_base",)
+    _base: str  # the URL up to its path, made when first needed: names, keys and errors all begin with it
+
+
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(_Place):
     """A place to connect to or to listen on; checked, whichever way it is made.
 
     Args:
@@ -117,7 +118,7 @@ class Endpoint:
         if self.scheme == "unix":
             object.__setattr__(self, "path", _unix_path(self))
             return
-        host = _canonical(self.host)
+        host = canonical(self.host)
         if host != self.host:
             object.__setattr__(self, "host", host)
         if not host and self.scheme not in ("tcp", "tls"):
@@ -157,9 +158,7 @@ class Endpoint:
         Not `localhost.`: with the dot, the hosts file does not know it, and who answers is any DNS server.
         """
         return (
-            self.is_unix
-            or self.host in ("localhost", "::1")
-            or (self.host.startswith("127.") and _IPV4.fullmatch(self.host) is not None)
+            self.is_unix or self.host in ("localhost", "::1") or (self.host.startswith("127.") and is_ipv4(self.host))
         )
 
     @property
@@ -197,7 +196,12 @@ class Endpoint:
 
     @property
     def _url_without_query(self) -> str:
-        return f"{self.scheme}://{self.authority}{_quoted_path(self.path) if self.is_unix else self.path}"
+        try:
+            base = self._base
+        except AttributeError:
+            base = f"{self.scheme}://{self.authority}"
+            _set(self, "_base", base)
+        return base + (_quoted_path(self.path) if self.scheme == "unix" else self.path)
 
     @property
     def _url_host(self) -> str:
@@ -215,20 +219,29 @@ def _parsed(url: str) -> Endpoint:
     except InvalidEndpoint:
         return _taken_apart(url)  # whose error shows the whole of it
     # What __init__ would do, without checking again what the pattern and `_origin` have checked.
-    made = object.__new__(Endpoint)
-    _set(made, "scheme", place.scheme)
-    _set(made, "host", place.host)
-    _set(made, "port", place.port)
-    _set(made, "username", None)
-    _set(made, "path", path)
-    _set(made, "query", query)
-    return made
+    made: Any = _Draft()
+    made.scheme = place.scheme
+    made.host = place.host
+    made.port = place.port
+    made.username = None
+    made.path = path
+    made.query = query
+    made._base = place._base
+    made.__class__ = Endpoint
+    return made  # type: ignore[no-any-return]
+
+
+class _Draft(_Place):
+    # An Endpoint that is being made, with the same slots: to set those of a frozen one takes four times as long.
+    __slots__ = ("host", "path", "port", "query", "scheme", "username")
 
 
 @lru_cache(maxsize=1024)
 def _origin(url: str) -> Endpoint:
     """Parse what comes before the path; most URLs of a program have it in common with others."""
-    return _taken_apart(url)
+    place = _taken_apart(url)
+    str(place)  # so that its `_base` is there
+    return place
 
 
 def _taken_apart(url: str) -> Endpoint:
@@ -335,45 +348,6 @@ def _literal(literal: str) -> str:
         raise InvalidEndpoint(f"not an IPv6 address: [{printable(literal, max_characters=60)}]")
     address, percent, zone = literal.partition("%25")  # RFC 6874 §2: the zone follows "%25"
     return f"{address}%{_unquoted(zone, 'replace')}" if percent else address
-
-
-def _canonical(host: str) -> str:
-    """Give the one spelling of a host that is used everywhere."""
-    if ":" in host:
-        return _ipv6(host)
-    if not host.isascii():
-        host = _idna(host)
-    host = host.lower()
-    if not host or _IPV4.fullmatch(host):
-        return host
-    # RFC 3696 §2: no top-level name is all digits; 0x7f.1 and 127.1 are addresses in disguise.
-    if len(host) > 254 or not _NAME.fullmatch(host) or _NUMBERISH.fullmatch(host):
-        raise InvalidEndpoint(f"neither a host name nor an IPv4 address: {printable(host, max_characters=80)!r}")
-    return host
-
-
-def _ipv6(host: str) -> str:
-    import socket  # the system's own reading, which is also the fastest
-
-    address, percent, zone = host.partition("%")
-    try:
-        canonical = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
-    except (OSError, ValueError):
-        raise InvalidEndpoint(f"not an IPv6 address: [{printable(host, max_characters=60)}]") from None
-    if percent and not _ZONE.fullmatch(zone):
-        raise InvalidEndpoint(f"not a zone of an IPv6 address: {printable(zone, max_characters=40)!r}")
-    return canonical + percent + zone
-
-
-def _idna(host: str) -> str:
-    import idna  # RFC 5891; loaded only for a name that needs it
-
-    try:
-        if len(host) > 254:
-            raise UnicodeError("too long")
-        return idna.encode(host, uts46=True).decode("ascii")
-    except UnicodeError as error:  # the library's own errors are UnicodeErrors too
-        raise InvalidEndpoint(f"not a host name: {printable(host, max_characters=80)!r} ({error})") from error
 
 
 # urllib.parse costs 2 ms to load, and most URLs hold nothing that needs it.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from asyncnet.endpoint import SCHEMES, Endpoint, Security
+from asyncnet.endpoint import SCHEMES, Endpoint, Security, _taken_apart
 from asyncnet.errors import InvalidEndpoint, UsageError
 from tests.clock import MS
 
@@ -100,6 +100,41 @@ def test_a_random_text_is_an_endpoint_or_an_invalid_one_and_nothing_else(text: s
     else:
         assert Endpoint.parse(str(result)) == result
         assert str(result).isascii()
+
+
+_PLAINLY = st.builds(
+    "{}://{}{}{}{}{}".format,
+    st.sampled_from([*SCHEMES, "HTTP", "htp"]),
+    st.one_of(_HOST, st.sampled_from(["H.example", "1.2.3", "127.1", "0x7f.1", "-a", "a..b", "", "u@h", "a" * 64])),
+    st.one_of(
+        st.just(""), st.sampled_from([":80", ":080", ":443", ":", ":0", ":65536", ":99999"]), _PORT.map(":{}".format)
+    ),
+    _PATH,
+    st.one_of(st.just(""), _QUERY.map("?{}".format)),
+    st.sampled_from(["", "", "", "#", "#f", "\n", " ", "%", "\u00e4"]),
+)
+
+
+def _told(parse, url: str) -> object:
+    try:
+        made = parse(url)
+    except InvalidEndpoint as error:
+        return str(error)
+    again = pickle.loads(pickle.dumps(made))
+    shown = [(str(one), one.redacted, one.authority, one.origin, repr(one), hash(one)) for one in (made, again)]
+    return made, again, shown
+
+
+@given(st.one_of(_PLAINLY, _PLAINLY, _URLISH))
+@example("http://h?")
+@example("http://h:80/?")
+@example("http://h:00080/a?b?c")
+@example("https://h:443")
+@example("tcp://h")
+@example("unix:///a")
+@example("http://h/" + "a" * 65_536)
+def test_a_plain_url_that_is_parsed_quickly_is_what_it_is_by_the_long_way(url: str) -> None:
+    assert _told(Endpoint.parse, url) == _told(_taken_apart, url)
 
 
 @given(st.text(), st.text(), st.integers(), st.text(), st.text(), st.text())

@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from asyncnet.daemon import in_daemon
 from asyncnet.endpoint import Endpoint
-from asyncnet.errors import ConnectError, DisconnectedError, InvalidEndpoint, NetError, UsageError, printable
+from asyncnet.errors import (
+    ConnectError,
+    DisconnectedError,
+    InvalidEndpoint,
+    NetError,
+    ProtocolError,
+    UsageError,
+    printable,
+)
+from asyncnet.jobs.reply import heard_error, told_error
 
 if TYPE_CHECKING:
     from asyncnet.jobs.lease import Name
@@ -155,8 +164,10 @@ class Link:
 
     async def open(self, worker: str, number: str, terms: Terms) -> tuple[str, str]:
         """Open a station; give what tells this worker from another at the same address, and its asyncnet's version."""
-        who, version = await self._call(worker, open_station, number, terms, seconds=_OPENING_SECONDS)
-        return who, version
+        match await self._call(worker, open_station, number, terms, seconds=_OPENING_SECONDS):
+            case (str(who), str(version)):
+                return who, version
+        raise ProtocolError("the worker says neither who it is nor its version", endpoint=worker)
 
     async def lease(
         self, worker: str, who: str, number: str, jobs: list[tuple[int, bytes]], names: list[Name]
@@ -177,20 +188,27 @@ class Link:
 
         Raises:
             WorkerLost: nobody knows how it ended.
+            ProtocolError: it answered what no station answers.
             NetError: what the function raised.
-            UsageError: there is no asyncnet at the worker.
+            UsageError: there is no asyncnet at the worker, or another one than ours.
         """
         try:
             async with asyncio.timeout(seconds):
                 found = await self._client.run(function, pickle.dumps(arguments, protocol=5), workers=[worker])
-            ok, value = found[worker]
+            answer = found[worker]
         except ImportError as error:
             raise UsageError(f"the worker at {worker} has no asyncnet like ours: {error}") from error
         except (OSError, KeyError, ValueError) as error:  # Dask raises ValueError for a worker that it does not know
             raise WorkerLost(f"the worker is lost: {printable(str(error))}", endpoint=worker) from error
-        if not ok:
-            raise pickle.loads(value)
-        return value
+        except Exception as error:  # what the function raised before it could pack it: its arguments were not for it
+            why = f"the worker cannot do what it is asked to: {type(error).__name__}: {printable(str(error))}"
+            raise UsageError(why, endpoint=worker) from error
+        match answer:
+            case (True, value):
+                return value
+            case (False, data):
+                raise heard_error(data)
+        raise ProtocolError("the worker answered what nobody understands", endpoint=worker)
 
 
 def _distributed() -> Any:
@@ -301,11 +319,9 @@ async def lease_jobs(data: bytes, dask_worker: Any) -> tuple[bool, Any]:
 
 def _failure(error: Exception) -> bytes:
     """Pack what a call has failed with."""
-    from asyncnet.jobs.lease import bare
-
     if not isinstance(error, NetError):
         error = UsageError(f"the station failed: {type(error).__name__}: {printable(str(error))}")
-    return bare(error)
+    return told_error(error)
 
 
 async def close_station(data: bytes) -> tuple[bool, Any]:

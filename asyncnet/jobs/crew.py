@@ -16,13 +16,15 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from asyncnet.jobs import parting
 from asyncnet.jobs.budget import Budget
 from asyncnet.jobs.compose import Group
 from asyncnet.jobs.gate import Gate
 from asyncnet.jobs.job import Job
 from asyncnet.jobs.limits import Host, Hosts, Terms
+from asyncnet.jobs.parting import at_work, left_alone, outlasted
 from asyncnet.jobs.rates import Rate
-from asyncnet.jobs.worker import Entry, Worker
+from asyncnet.jobs.worker import LEFT, Entry, Worker
 
 if TYPE_CHECKING:
     from asyncnet.jobs.observer import Audience
@@ -84,9 +86,12 @@ class Crew:
         self._hosts: Hosts[Turn | Entry] = Hosts(terms)
         # Plain: nothing is to be counted or told but for jobs that have a host.
         self.audience = source.audience
+        if self.audience is not None:
+            self.audience.gather()
         self.is_plain = source.audience is None and terms.rate == Rate()
         self.gate = Gate(terms.rate, self.wake)
         self.is_paced = self.gate.is_needed
+        self.is_counting = terms.rate.max_bytes is not None or terms.rate.max_bytes_per_host is not None
         self._workers: set[Worker] = set()
         self._context = contextvars.copy_context()
         self._shared: dict[type[Any], Shared] = {}
@@ -264,7 +269,7 @@ class Crew:
 
     def leave(self, place: Host[Any]) -> None:
         """Give a place at a host back; what enters in its stead is ready, and whoever calls this sees to its slot."""
-        self._hosts.leave(place)
+        place.leave()
         if place.waiting:
             self._admit(place)
 
@@ -280,7 +285,7 @@ class Crew:
             elif not waiting.done():
                 waiting.set_result(host)
                 continue
-            self._hosts.leave(host)  # nobody wants it any more
+            host.leave()  # nobody wants it any more
         self._set_timer(host)
 
     def _set_timer(self, host: Host[Any]) -> None:
@@ -325,6 +330,21 @@ class Crew:
                 worker.cancel(1)
         self.settle(self.source)
         self.wake()
+        self._timer = self.loop.call_later(parting.PATIENCE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        """Tell the ends of jobs that go on though the run's time is up; their slots are others'."""
+        for worker in [worker for worker in self._workers if worker.group is not None]:
+            entry = at_work(worker)
+            is_part = entry is None or entry[0] is not self.source
+            worker.cancel(2 if is_part else LEFT)
+            worker.give_up_slot()
+            if entry is not None and not is_part:
+                self.source.running -= 1
+                self.source.ended += 1
+                worker.ended = perf_counter()
+                self.source.failed(worker, entry[1], entry[2], worker._too_late())
+        self.settle(self.source)
 
     def _ended(self, worker: Worker) -> None:
         self._workers.discard(worker)
@@ -333,15 +353,19 @@ class Crew:
         else:
             error = worker.task.exception()
         del worker.task  # how it was cancelled holds its frames, and they hold the worker: a circle
-        if error is not None and not self.closing:
+        if error is not None and not self.closing and worker.doom < LEFT:
             self.source.break_off(error)  # no error of a job's: a bug of ours, or somebody cancelled our task
 
     async def aclose(self) -> None:
         """Cancel what still runs, wait until it is gone, and close what the run shared.
 
-        Cancelled, it goes on waiting, for what it waits for has been cancelled too.
+        Cancelled, it goes on waiting, for what it waits for has been cancelled too. What does not end though it was
+        cancelled twice is left alone, with a warning, and whatever becomes of it is told to nobody.
         """
         self.closing = True
+        self.source.exhausted = True  # what ends well though it was cancelled is followed by nothing
+        self.groups.clear()
+        self._ready.clear()
         self.gate.close()
         for timer in (self._timer, *(host.timer for host in self._hosts)):
             if timer is not None:
@@ -350,31 +374,24 @@ class Crew:
         for worker in self._workers:
             worker.cancel(2)
         tasks = [worker.task for worker in self._workers]
+        patience = parting.PATIENCE_SECONDS * (1 if any(worker.doom == LEFT for worker in self._workers) else 2)
         async with contextlib.AsyncExitStack() as stack:
             if self.audience is not None:
                 stack.push_async_callback(self._close, self.audience)
             for shared in self._shared.values():
                 stack.push_async_callback(self._close, shared)
             stack.push_async_callback(self.source.aclose)
-            await _outlasted(tasks)
+            await outlasted(tasks, patience, self._leave)
             self.idle.clear()  # another circle; either would keep all values until the collector comes
+
+    def _leave(self) -> None:
+        """Wait no longer for those that have not ended."""
+        left = [worker for worker in self._workers if not worker.task.done()]
+        for worker in left:
+            worker.doom = LEFT
+        left_alone(left)
 
     async def _close(self, shared: Shared | Audience) -> None:
         task = self.loop.create_task(shared.aclose())
-        await _outlasted([task])
+        await outlasted([task])
         task.result()
-
-
-async def _outlasted(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait until the tasks have ended, however often this is cancelled meanwhile."""
-    cancelled = False
-    while pending := [task for task in tasks if not task.done()]:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError:
-            cancelled = True
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # looked at, so nobody complains that it never was
-    if cancelled:
-        raise asyncio.CancelledError

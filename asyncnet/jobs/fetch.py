@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from asyncnet.credentials import Credentials, check_login
@@ -18,6 +18,7 @@ from asyncnet.proxy import Proxy
 from asyncnet.retry import Retry
 
 if TYPE_CHECKING:
+    from asyncnet.http.request import Headers
     from asyncnet.http.response import Response
     from asyncnet.http.session import Session as HttpSession
     from asyncnet.jobs.crew import Crew
@@ -31,12 +32,16 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 FETCHED = ("http", "imap", "pop3", "tcp")
 """the protocols of which something can be fetched"""
 
+SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
+"""header fields (lower case) that go to no other origin by a redirect, and to no other machine in a lease"""
+
 
 class Fetcher(Protocol):
     """What fetches by a policy of its own: its TLS, proxy, limits and warm sessions in place of each job's.
 
     To take `post`, `send` and `exchange` jobs, too, it has `post(url, credentials, *, headers, form, json, body)`,
-    `send(message, url, credentials, *, sender, recipients)` and `connect(url)`, as asyncnet.Client has them.
+    `send(message, url, credentials, *, sender, recipients)` and `connect(url)`, as asyncnet.Client has them; to take
+    fetches with `headers`, `get(url, credentials, *, headers)`.
     """
 
     async def fetch(self, endpoint: Endpoint, credentials: Credentials | None = None, /) -> Any:
@@ -51,6 +56,7 @@ def fetch(
     url: str | Endpoint,
     credentials: Credentials | None = None,
     *,
+    headers: Headers | None = None,
     timeout: float | None = 30.0,
     retry: Retry | None = None,
     name: str | None = None,
@@ -70,6 +76,9 @@ def fetch(
     Args:
         url: where.
         credentials: who signs in there.
+        headers: fields of an http request, such as Accept. They are a part of the job's key, as a hash: with another
+            token in them it is another job, unless it has a `name`. Authorization, Cookie, Proxy-Authorization,
+            X-Api-Key and X-Auth-Token go to no other origin by a redirect, and to no other machine of a cluster.
         timeout: seconds for each attempt, from the lookup to the last byte; None is no limit.
         retry: when to try again after a transient failure; None never does.
         name: what its outcome is called; None takes the URL.
@@ -82,8 +91,8 @@ def fetch(
 
     Raises:
         InvalidEndpoint: not a URL, or a password in it.
-        UsageError: a scheme that nothing is fetched from (smtp), credentials that contradict the URL or would travel
-            in plaintext, or a negative number.
+        UsageError: a scheme that nothing is fetched from (smtp), headers where none are sent or that are no text,
+            credentials that contradict the URL or would travel in plaintext, or a negative number.
 
     The http jobs of a run share connections and cookies: one session for the whole run.
     """
@@ -105,8 +114,23 @@ def fetch(
         None if proxy is None else Proxy.parse(proxy),
         allow_plaintext_login,
         (max_bytes, max_messages, max_total_bytes),
+        () if headers is None else _fields(headers, endpoint),
     )
     return job if retry is None else job.retry(retry)
+
+
+def _fields(headers: Headers, endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    """Give the fields of a request, which may be sent more than once."""
+    if endpoint.protocol != "http":
+        raise UsageError(f"{endpoint.scheme}:// has no header fields", endpoint=endpoint)
+    fields = []
+    for field in headers.items() if isinstance(headers, Mapping) else headers:
+        match field:
+            case (str(name), str(value)):
+                fields.append((name, value))
+            case _:  # not shown: it may be a secret
+                raise UsageError("a header field is a name and a value, both str", endpoint=endpoint)
+    return tuple(fields)
 
 
 def shown(url: str | Endpoint) -> str:
@@ -126,7 +150,7 @@ def identity(
 
 
 class _Fetch(Leaf[Any]):
-    __slots__ = ("_allow", "_credentials", "_endpoint", "_limits", "_proxy", "_timeout", "_tls")
+    __slots__ = ("_allow", "_credentials", "_endpoint", "_limits", "_proxy", "_timeout", "_tls", "headers")
 
     def __init__(
         self,
@@ -138,6 +162,7 @@ class _Fetch(Leaf[Any]):
         proxy: Proxy | None,
         allow_plaintext_login: bool,
         limits: tuple[int, int, int],
+        headers: tuple[tuple[str, str], ...],
     ) -> None:
         # Not by super(): in a run of a million URLs each is made into one of these.
         self._key = name
@@ -150,13 +175,18 @@ class _Fetch(Leaf[Any]):
         self._proxy = proxy
         self._allow = allow_plaintext_login
         self._limits = limits
+        self.headers = headers
 
     @property
     def _shown(self) -> str:
         return self._endpoint.redacted
 
     def _identity(self) -> str:
-        return identity("GET" if self._endpoint.protocol == "http" else "FETCH", self._endpoint, self._credentials)
+        if self._endpoint.protocol != "http":
+            return identity("FETCH", self._endpoint, self._credentials)
+        fields = sorted((name.lower(), value) for name, value in self.headers)
+        told = digest(*(part for field in fields for part in field)) if fields else None
+        return identity("GET", self._endpoint, self._credentials, told)
 
     def _perform(self, worker: Worker) -> Awaitable[Any]:
         client = worker.crew.client
@@ -168,17 +198,26 @@ class _Fetch(Leaf[Any]):
 
     async def _by_client(self, worker: Worker, client: Fetcher) -> Any:
         async with deadline(self._timeout, self._endpoint, "fetch"):
-            value = await client.fetch(self._endpoint, self._credentials)
+            if self.headers:
+                value = await self._page_by(client)
+            else:
+                value = await client.fetch(self._endpoint, self._credentials)
         worker.received += _weight(value)
         if self._endpoint.protocol == "http":
             value.raise_for_status()
         return value
+
+    def _page_by(self, client: Any) -> Awaitable[Response]:
+        if not hasattr(client, "get"):
+            raise UsageError("the client of this run has no get(), which takes headers", endpoint=self._endpoint)
+        return client.get(self._endpoint, self._credentials, headers=self.headers)  # type: ignore[no-any-return]
 
     async def _page(self, worker: Worker, session: HttpSession) -> Response:
         value = await session.request(
             "GET",
             self._endpoint,
             self._credentials,
+            headers=self.headers or None,
             max_bytes=self._limits[0],
             timeout=math.inf if self._timeout is None else self._timeout,
         )
@@ -256,7 +295,11 @@ class Sessions:
 
             # As many connections as slots: the run is the only gate.
             self._sessions[key] = Session(
-                tls=tls, proxy=proxy, allow_plaintext_login=allow_plaintext_login, max_connections=self._limit
+                secret_headers=SECRET_FIELDS,
+                tls=tls,
+                proxy=proxy,
+                allow_plaintext_login=allow_plaintext_login,
+                max_connections=self._limit,
             )
         return self._sessions[key]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import uuid
 from collections import Counter
@@ -17,14 +18,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from asyncnet.errors import ClosedError, ConnectError, DeadlineError, NetError, UsageError
+from asyncnet.errors import ClosedError, ConnectError, DeadlineError, NetError, ProtocolError, UsageError
 from asyncnet.jobs.cluster import Cluster, Link, WorkerLost, own_version
 from asyncnet.jobs.job import Job, Outcome
-from asyncnet.jobs.lease import Name, Parcel, heard, packed
+from asyncnet.jobs.lease import Name, Parcel, packed
 from asyncnet.jobs.limits import Terms as Limits
+from asyncnet.jobs.parting import outlasted
+from asyncnet.jobs.reply import heard
 from asyncnet.jobs.shard import Item, Shard, lost, shard_of, shares
 from asyncnet.jobs.source import Source
 from asyncnet.jobs.station import Terms
+
+_logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 0.05
 """How long a lease waits for its batch to become full."""
@@ -85,7 +90,7 @@ class Fleet:
             stack.push_async_callback(self._source.aclose)
             if self._task is not None:
                 self._task.cancel()
-                await _outlasted(self._task)
+                await outlasted([self._task])
 
     # The run.
 
@@ -191,13 +196,21 @@ class Fleet:
             jobs, names = self._leased(shard)
             self._left.set()
             try:
-                data = await link.lease(shard.worker, shard.who, shard.station, jobs, names)
-            except (WorkerLost, ClosedError):
+                held = self._hear(shard, await link.lease(shard.worker, shard.who, shard.station, jobs, names))
+                if held != len(shard.leased):
+                    raise ProtocolError(f"it holds {held} of {len(shard.leased)} jobs that were leased to it")
+            except (WorkerLost, ClosedError, ProtocolError) as error:
+                await self._give_up(link, shard, error)
                 self._lose(shard)
                 await asyncio.sleep(_AGAIN_SECONDS)  # until the scheduler knows of it too
-            else:
-                self._hear(shard, data)
         self._changed.set()
+
+    async def _give_up(self, link: Link, shard: Shard, error: NetError) -> None:
+        """Close the station of a worker that is there and not understood, lest it does what another does again."""
+        if isinstance(error, ProtocolError):
+            _logger.warning("the worker at %s is given up: %s", shard.worker, error)
+            with contextlib.suppress(NetError):
+                await link.close(shard.worker, shard.station)
 
     @property
     def _is_over(self) -> bool:
@@ -233,7 +246,8 @@ class Fleet:
         shard.worker, shard.station = worker, station  # counted from now on, and closed whatever happens
         try:
             who, version = await link.open(worker, station, shard.terms)
-        except (WorkerLost, ClosedError) as error:
+        except (WorkerLost, ClosedError, ProtocolError) as error:
+            await self._give_up(link, shard, error)
             shard.worker, shard.station, shard.shunned = "", "", worker
             now = self._loop.time()
             shard.failing = now if shard.failing is None else shard.failing
@@ -262,8 +276,12 @@ class Fleet:
 
     # What comes of it.
 
-    def _hear(self, shard: Shard, data: bytes) -> None:
-        """Tell what a station told; what is told for a second time is not."""
+    def _hear(self, shard: Shard, data: bytes) -> int:
+        """Tell what a station told, but not for a second time; gives how many jobs it has yet.
+
+        Raises:
+            ProtocolError: it told nothing that can be understood.
+        """
         reply, audience = heard(data), self._source.audience
         for number, error, delay in reply.troubles:
             if audience is not None and number in shard.leased:
@@ -273,6 +291,7 @@ class Fleet:
             if item is not None:
                 attempts = outcome.attempts + item.losses
                 self._end(item.job, number, replace(outcome, name=item.job.name, attempts=attempts))
+        return reply.held
 
     def _lose(self, shard: Shard) -> None:
         for item in shard.lose():
@@ -310,17 +329,3 @@ def _too_late(job: Job[Any], parcel: Parcel | None, seconds: float, attempts: in
     error = DeadlineError(f"the run was not done within {seconds:g} seconds", seconds=seconds)
     error.outcome_unknown = bool(attempts and parcel is not None and not parcel.repeatable)
     return Outcome(job.name, None, error, attempts)
-
-
-async def _outlasted(task: asyncio.Task[None]) -> None:
-    """Wait until a task has ended, however often this is cancelled meanwhile."""
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if not task.cancelled():
-        task.exception()
-    if cancelled:
-        raise asyncio.CancelledError

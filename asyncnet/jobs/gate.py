@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from time import perf_counter
 
-from asyncnet.jobs.rates import Pace, Rate
+from asyncnet.jobs.rates import Pace, Rate, Volume
 
 
 class Gate:
@@ -25,7 +25,7 @@ class Gate:
 
     def __init__(self, rate: Rate, wake: Callable[[], None]) -> None:
         self._requests = None if rate.requests is None else Pace.of_requests(rate.requests)
-        self._bytes = None if rate.max_bytes is None else Pace(rate.max_bytes)
+        self._bytes = None if rate.max_bytes is None else Volume(rate.max_bytes)
         self.is_needed = self._requests is not None or self._bytes is not None
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
@@ -44,19 +44,22 @@ class Gate:
         self._timer = None
         self._wake()
 
-    def pay(self) -> float:
+    def pay(self, *, has_bytes: bool = True) -> float:
         """Count a leaf that is about to begin; give the seconds that it has to wait, if above 0."""
-        if self._requests is None:
-            return 0.0
         now = perf_counter()
-        wait = self._requests.opens - now
-        self._requests.take(now)
+        wait = 0.0
+        if self._requests is not None:
+            wait = self._requests.opens - now
+            self._requests.take(now)
+        if self._bytes is not None and has_bytes:
+            wait = max(wait, self._bytes.opens - now)
+            self._bytes.begin(now)
         return wait
 
     def carried(self, amount: int) -> None:
-        """Count bytes that were sent and received."""
+        """Count a leaf that has ended, and the bytes that it sent and received."""
         if self._bytes is not None:
-            self._bytes.take(perf_counter(), amount)
+            self._bytes.carried(perf_counter(), amount)
 
     def close(self) -> None:
         """Wake nobody any more."""

@@ -1,10 +1,11 @@
 """Journal: what was asked of a run, begun and ended, on disk at once, so that a killed run goes on where it was.
 
-What a killed run must know is written to a log at once: that a job has ended, before another begins, and that it is
-about to do what must not be done twice. What was asked for and begun is written with it, or after a twentieth of a
-second. What has ended is merged into sqlite (see `ledger`) by a thread, many at once, which also brings log and output
-to the disk: the power takes at most what came since. Nothing secret is written: a job is known by 64 bits of the hash
-of its key, and shown without the query of its URL.
+What a killed run must know is written to a log at once: that a job has ended, before anybody sees its outcome, and that
+it is about to do what must not be done twice. Jobs that end one after another without waiting are written together, as
+long as they are, with those at work, no more than `limit`. What was asked for and begun is written with it, or after a
+twentieth of a second. What has ended is merged into sqlite (see `ledger`) by a thread, many at once, which also brings
+log and output to the disk: the power takes at most what came since. Nothing secret is written: a job is known by 64
+bits of the hash of its key, and shown without the query of its URL.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asyncnet.daemon import in_daemon
 from asyncnet.errors import ClosedError, NetError, UsageError
+from asyncnet.jobs.holding import Holding
 from asyncnet.jobs.job import Outcome
-from asyncnet.jobs.observer import Observer
+from asyncnet.jobs.observer import Recorder
 from asyncnet.jobs.outputs import hashed
 from asyncnet.jobs.recovery import Lost, recovered
 
@@ -38,12 +40,12 @@ _BITS = 24
 _MASK = (1 << _BITS) - 1
 
 
-def _entry(key: int, name: str) -> bytes:
+def _entry(key: int, name: str) -> str:
     """Give what a job is called in the lines that tell of its beginning and of its end: key and name."""
-    return b"%d,%b" % (key, encode_basestring_ascii(name).encode("ascii"))
+    return f"{key},{encode_basestring_ascii(name)}"
 
 
-class Journal(Observer):
+class Journal(Recorder):
     """The record of a run, in a folder, and what keeps its output in step with it; made by `Journal.open`.
 
     Given to a run as an observer it writes what happens, leaves out what has ended in an earlier run, and what is asked
@@ -69,23 +71,24 @@ class Journal(Observer):
         self._batch = batch
         # What was asked and has not ended: job -> key, and key -> `_entry`; and what of it is committed.
         self._keys: dict[Job[Any], int] = {}
-        self._open: dict[int, bytes] = {}
+        self._open: dict[int, str] = {}
         self._committed: set[int] = set()
         self._doubtful: dict[int, Lost] = {}
         # The same of an earlier run, until it is asked for again.
-        self._unfinished: dict[int, bytes] = {}
+        self._unfinished: dict[int, str] = {}
         # Every key leaves a bit: if it finds none there, it is new. Else the sets and the ledger know.
         self._seen = bytearray(1 << (_BITS - 3))
         self._recent: set[int] = set()
         self._merging: set[int] = set()
         self._merge: asyncio.Task[None] | None = None
         self._log = -1
-        self._gathered: list[bytes] = []
+        self._gathered: list[str] = []  # lines of ASCII, for the next write
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._ending = 0
         self._number = 0
         self._broken = False
+        self._holding = Holding(self._close)
 
     @classmethod
     async def open(
@@ -120,7 +123,7 @@ class Journal(Observer):
         ledger = await in_daemon(lambda: Ledger(Path(folder)))
         journal = cls(ledger, output, dedup, batch)
         try:
-            await in_daemon(lambda: journal._begin(resume))
+            await journal._holding.in_thread(lambda: journal._begin(resume))
         except BaseException:
             await journal.aclose()
             raise
@@ -163,10 +166,10 @@ class Journal(Observer):
         self._number += 1
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(self._ledger.log(self._number), flags, 0o600)
-        carried = [b"[0,%b]\n" % entry for entry in (self._unfinished | self._open).values()]
-        carried += [b"[3,%d]\n" % key for key in self._committed]
+        carried = [f"[0,{entry}]\n" for entry in (self._unfinished | self._open).values()]
+        carried += [f"[3,{key}]\n" for key in self._committed]
         before, self._log = self._log, log
-        self._gathered.insert(0, b"".join(carried))
+        self._gathered = carried + self._gathered
         self._flush()
         if before >= 0:
             os.close(before)
@@ -177,6 +180,7 @@ class Journal(Observer):
         error.outcome_unknown = True
         outcome: Outcome[Any] = Outcome(name, None, error, lost.attempts)
         self._end(lost.key, outcome)
+        self._flush()
         self.lost.append(outcome)
 
     # What the run tells.
@@ -202,9 +206,8 @@ class Journal(Observer):
             UsageError: it was asked for before, and that is to be refused.
         """
         key = hashed(job.key)
-        bit = key & _MASK
-        flag = 1 << (bit & 7)
-        if self._seen[bit >> 3] & flag:
+        place, flag = (key & _MASK) >> 3, 1 << (key & 7)
+        if self._seen[place] & flag:
             before = self._unfinished.pop(key, None)
             if before is not None:  # it stands in the log already
                 self._keys[job], self._open[key] = key, before
@@ -216,11 +219,11 @@ class Journal(Observer):
             if self._was_asked(key, job):
                 self.skipped += 1
                 return False
-        self._seen[bit >> 3] |= flag
-        entry = b"%d,%b" % (key, encode_basestring_ascii(job._shown).encode("ascii"))  # `_entry`, without a call
+        self._seen[place] |= flag
+        entry = f"{key},{encode_basestring_ascii(job._shown)}"  # `_entry`, without a call
         if self._timer is None:
             self._time()
-        self._gathered.append(b"[0,%b]\n" % entry)
+        self._gathered.append(f"[0,{entry}]\n")
         self._keys[job], self._open[key] = key, entry
         return True
 
@@ -241,18 +244,18 @@ class Journal(Observer):
 
     def began(self, job: Job[Any], attempt: int) -> None:
         """Write it down."""
-        self._gathered.append(b"[1,%d,%d]\n" % (self._keys[job], attempt))
+        self._gathered.append(f"[1,{self._keys[job]},{attempt}]\n")
 
     def committing(self, job: Job[Any]) -> None:
         """Write it down: from here on it is not done again by a later run."""
         key = self._keys[job]
         if key not in self._committed:
             self._committed.add(key)
-            self._gather(b"[3,%d]\n" % key)
+            self._gather(f"[3,{key}]\n")
             self._flush()
 
-    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
-        """Write the output, and that it is written.
+    def note(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Take note of an outcome, for the output, and that it is there.
 
         A job that the run left no time to begin has not ended: the next run does it.
         """
@@ -264,6 +267,10 @@ class Journal(Observer):
         if len(self._recent) >= self._batch:
             self._rotate()
 
+    def settle(self) -> None:
+        """Write the output, and then that it is written."""
+        self._flush()
+
     def _end(self, key: int, outcome: Outcome[Any]) -> None:
         output, position, entry = self._output, 0, self._open[key]
         if output is not None:
@@ -272,30 +279,29 @@ class Journal(Observer):
             position = output.position
         error = outcome.error
         if error is None:
-            line = b"[2,%b,1,%d,%.6f,%d]\n" % (entry, outcome.attempts, outcome.seconds, position)
+            line = f"[2,{entry},1,{outcome.attempts},{outcome.seconds:.6f},{position}]\n"
         else:
             told = str(error) if isinstance(error, NetError) else ""  # of others nobody knows what they say
             kind = encode_basestring_ascii(type(error).__name__)
-            what = f"{kind},{encode_basestring_ascii(told)},{int(getattr(error, 'transient', False))}".encode("ascii")
-            line = b"[2,%b,0,%d,%.6f,%d,%b]\n" % (entry, outcome.attempts, outcome.seconds, position, what)
+            what = f"{kind},{encode_basestring_ascii(told)},{int(getattr(error, 'transient', False))}"
+            line = f"[2,{entry},0,{outcome.attempts},{outcome.seconds:.6f},{position},{what}]\n"
         self._gathered.append(line)
-        self._flush()
         self._recent.add(key)
         del self._open[key]
         self._committed.discard(key)
 
     def _place(self, path: str, inode: int) -> None:
-        self._gather(b"[4,%b,%d]\n" % (_entry(self._ending, path), inode))
+        self._gather(f"[4,{_entry(self._ending, path)},{inode}]\n")
         self._flush()
 
-    def _gather(self, line: bytes) -> None:
+    def _gather(self, line: str) -> None:
         """Write a line with the next that has to be written, or soon."""
         if self._timer is None:
             self._time()
         self._gathered.append(line)
 
     def _time(self) -> None:
-        if self._broken or self._log < 0:
+        if self._broken or not self._holding.is_held:
             raise ClosedError("the journal was closed, or could not be written")
         self._timer = self._loop.call_later(_GATHER_SECONDS, self._on_timer)
 
@@ -312,12 +318,22 @@ class Journal(Observer):
     def _flush(self) -> None:
         if self._broken or self._log < 0:
             raise ClosedError("the journal was closed, or could not be written")
-        lines = b"".join(self._gathered)
+        if self._output is not None:
+            try:
+                self._output.settle()
+            except OSError:
+                self._break()  # no line may say that it is there
+                raise
+        lines = "".join(self._gathered).encode("ascii")
         self._gathered.clear()
         if lines and os.write(self._log, lines) != len(lines):
-            self._broken = True  # half a line: the disk is full, and nothing may follow it
-            self._stop_timer()
+            self._break()  # half a line: the disk is full, and nothing may follow it
             raise OSError(28, "the journal cannot be written", str(self._ledger.folder))
+
+    def _break(self) -> None:
+        self._broken = True
+        self._gathered.clear()
+        self._stop_timer()
 
     # Merging.
 
@@ -327,12 +343,13 @@ class Journal(Observer):
             if not self._merge.done():
                 return
             self._merge.result()  # what kept it from merging ends the run
+        self._flush()
         number, self._merging, self._recent = self._number, self._recent, set()
         self._next_log()
         self._merge = asyncio.get_running_loop().create_task(self._merged(number))
 
     async def _merged(self, number: int) -> None:
-        await in_daemon(lambda: self._merge_log(number))
+        await self._holding.in_thread(lambda: self._merge_log(number))
         self._merging = set()
 
     def _merge_log(self, number: int) -> None:
@@ -341,25 +358,32 @@ class Journal(Observer):
         self._ledger.merge(number)
 
     async def aclose(self) -> None:
-        """Merge what has ended, bring all to the disk, and give the folder free; cancelled, the next run merges it."""
+        """Merge what has ended, bring all to the disk, and give the folder free.
+
+        Cancelled, it leaves that to the thread that is at it, or to the next run.
+        """
+        self._stop_timer()
         try:
             if self._merge is not None:
                 await self._merge
-            if self._log >= 0 and not self._broken:
-                await in_daemon(self._finish)
+            if self._holding.is_held and self._log >= 0 and not self._broken:
+                await self._holding.in_thread(self._finish)
         finally:
-            self._stop_timer()
-            if self._log >= 0:
-                os.close(self._log)
-                self._log = -1
-            if self._output is not None:
-                self._output.close()
-            self._ledger.close()
+            self._holding.let_go()
+
+    def _close(self) -> None:
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
+        if self._output is not None:
+            self._output.close()
+        self._ledger.close()
 
     def _finish(self) -> None:
         for lost in self._doubtful.values():
             self._tell_lost(lost, lost.name)
         self._doubtful = {}
+        self._flush()
         if self._output is not None:
             self._output.sync()
         number = self._number

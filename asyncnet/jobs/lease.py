@@ -1,4 +1,4 @@
-"""Lease: jobs as bytes that may go to another machine, and outcomes as bytes that come back. Pure.
+"""Lease: jobs as bytes that may go to another machine. Pure; what comes back is in `reply`.
 
 A job travels by pickle, as what it is made of: method, URL, headers, body, key, timeout, retry. No secret does: of
 Credentials there is only the name, by which the worker finds them; a field of a header that is a secret, a TLS context
@@ -18,12 +18,11 @@ from typing import Any, NamedTuple
 
 from asyncnet.credentials import Credentials
 from asyncnet.endpoint import Endpoint
-from asyncnet.errors import LimitError, NetError, UsageError, printable
-from asyncnet.jobs.job import Job, Leaf, Outcome
-from asyncnet.jobs.records import weight
+from asyncnet.errors import NetError, UsageError, printable
+from asyncnet.jobs.fetch import SECRET_FIELDS
+from asyncnet.jobs.job import Job, Leaf
 from asyncnet.proxy import Proxy
 
-_SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
 _UNFIT = (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError)
 """what pickle raises for what it cannot take"""
 
@@ -89,7 +88,7 @@ class _Packer(pickle.Pickler):
         is_once = getattr(job, "once", "") is None or hasattr(job, "message") or not getattr(job, "repeatable", True)
         self.repeatable = self.repeatable and not is_once
         for field, _ in getattr(job, "headers", ()):
-            if field.lower() in _SECRET_FIELDS:
+            if field.lower() in SECRET_FIELDS:
                 raise UsageError(f"the field {field} is a secret, which does not travel: use credentials")
 
     def _leaf_of(self, leaf: Any, who: Credentials) -> Any:
@@ -165,81 +164,3 @@ def place_of(name: Name) -> Endpoint:
     except NetError:
         endpoint = Endpoint.parse(where)
     return replace(endpoint, username=name.username)
-
-
-# What comes back.
-
-Ended = tuple[int, Outcome[Any]]
-Trouble = tuple[int, Exception, float]
-"""an attempt that failed: number of the job, its error, the seconds until the next"""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a worker tells at the end of a lease.
-
-    Args:
-        ended: outcomes, by the numbers of their jobs.
-        troubles: attempts that failed, of those and others.
-    """
-
-    ended: list[Ended]
-    troubles: list[Trouble]
-
-
-def fit(outcome: Outcome[Any], max_bytes: int) -> Outcome[Any]:
-    """Give an outcome that can travel: this one, unless it is too big, or pickle cannot take it."""
-    size = weight(outcome.value)
-    if size > max_bytes:
-        why = f"a result of {size} bytes does not travel from worker to home: at most {max_bytes} do"
-        return replace(outcome, value=None, error=LimitError(why, limit=max_bytes))
-    if outcome.error is not None and not isinstance(outcome.error, NetError):
-        return replace(outcome, error=_travelling(outcome.error))
-    return outcome
-
-
-class _Teller(pickle.Pickler):
-    def reducer_override(self, value: Any) -> Any:
-        # As it packs itself: tblib's picklers, which Dask installs, would take along what led to it, and with that what
-        # no error of ours tells.
-        return value.__reduce_ex__(5) if isinstance(value, BaseException) else NotImplemented
-
-
-def bare(value: object) -> bytes:
-    """Pack a value; errors in it go without cause, context and traceback."""
-    file = io.BytesIO()
-    _Teller(file, protocol=5).dump(value)
-    return file.getvalue()
-
-
-def _travelling(error: Exception) -> Exception:
-    try:
-        pickle.loads(bare(error))
-    except Exception:
-        return NetError(f"{type(error).__name__}: {printable(str(error))}")
-    return error
-
-
-def told(reply: Reply) -> bytes:
-    """Pack a reply; an outcome whose value cannot be packed has failed."""
-    try:
-        return bare(reply)
-    except Exception:
-        return bare(Reply([(number, _packable(outcome)) for number, outcome in reply.ended], []))
-
-
-def _packable(outcome: Outcome[Any]) -> Outcome[Any]:
-    try:
-        bare(outcome)
-    except Exception as error:
-        kind = type(outcome.value).__name__
-        why = f"its value, a {kind}, cannot travel from worker to home: {printable(str(error))}"
-        return replace(outcome, value=None, error=UsageError(why))
-    return outcome
-
-
-def heard(data: bytes) -> Reply:
-    """Unpack a reply."""
-    reply = pickle.loads(data)
-    assert isinstance(reply, Reply)
-    return reply

@@ -32,7 +32,6 @@ import sqlite3
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from asyncnet.errors import UsageError
 
@@ -44,6 +43,8 @@ _PORTION = 1000
 _SORTED = 10_000
 """Keys that go into their tree at once, in their order: one walk over it, page by page."""
 _FORMAT = 2
+_MOST = 1 << 62
+"""Numbers beyond this are none of ours, and nearly none of sqlite's."""
 _MERGING_KIB, _ASKING_KIB = 1000, 200
 """Pages that sqlite keeps: of a tree of a million random keys next to none would be met again."""
 
@@ -132,18 +133,18 @@ class Ledger:
     @property
     def last_log(self) -> int:
         """The number of the last log that was merged; 0 if none was."""
-        return int(self._row("SELECT log FROM merged")[0])
+        return self._numbers("SELECT log FROM merged")[0]
 
     @property
     def position(self) -> int:
         """How long the output was when the last job ended that is merged."""
-        return int(self._row("SELECT position FROM merged")[0])
+        return self._numbers("SELECT position FROM merged")[0]
 
     @property
     def failures(self) -> tuple[int, int]:
         """How many have failed for good, and how many for now."""
-        failed, later = self._row("SELECT failed, later FROM merged")
-        return int(failed), int(later)
+        failed, later = self._numbers("SELECT failed, later FROM merged")
+        return failed, later
 
     def merge(self, number: int, whole: bytes | None = None) -> None:
         """Take in what has ended by a log, and remove the log; a crash in between does no harm.
@@ -182,9 +183,13 @@ class Ledger:
 
     # Keys.
 
-    def _row(self, query: str, *values: int) -> Any:
+    def _numbers(self, query: str) -> list[int]:
+        """Give the numbers of the one row that there is."""
         with _told(self.folder):
-            return self._asking.execute(query, values).fetchone()
+            numbers = [int(number) for number in self._asking.execute(query).fetchone()]
+            if not all(0 <= number < _MOST for number in numbers):
+                raise ValueError("a number that is none of ours")
+        return numbers
 
     def ended_keys(self) -> Iterator[int]:
         """Give the keys of all that has ended."""
@@ -199,7 +204,8 @@ class Ledger:
         """Whether this one has ended, by what is merged."""
         if self.passes(key):
             return True
-        return self._row("SELECT 1 FROM known WHERE key = ?", key) is not None
+        with _told(self.folder):
+            return self._asking.execute("SELECT 1 FROM known WHERE key = ?", (key,)).fetchone() is not None
 
     def passes(self, key: int) -> bool:
         """Whether this is one of those that ended next, in an earlier run; once for each.
@@ -225,17 +231,17 @@ class Ledger:
         query = "SELECT number, keys FROM ended WHERE number > ? ORDER BY number LIMIT ?"
         with _told(self.folder):
             found = self._asking.execute(query, (self._walked, _ROWS)).fetchall()
-        self._walked = found[-1][0] if found else -1
-        for _, keys in found:
-            self._ahead.update(array("q", keys))
+            self._walked = found[-1][0] if found else -1
+            for _, keys in found:
+                self._ahead.update(array("q", keys))
 
 
 @contextlib.contextmanager
 def _told(folder: Path) -> Iterator[None]:
-    """Raise what sqlite raises as the failure of a disk, which it is: full, gone or damaged."""
+    """Raise what sqlite raises as the failure of a disk, which it is: full, gone or damaged; and so what is no row."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
         raise OSError(errno.EIO, f"the journal cannot be used: {error}", str(folder)) from error
 
 

@@ -1,8 +1,8 @@
 """Hosts: how many leaves may be at one host at once, and from when on, whatever protocol they speak.
 
 Pure counting: who waits for a place stands in a queue here, and whoever owns the queue decides what becomes of him, and
-sets the timers. A host nobody is at or waits for, and of which nothing is to be remembered, is forgotten, so that a run
-over a million hosts stays small.
+sets the timers. When there are many, those nobody is at or waits for are forgotten, so that a run over a million hosts
+stays small.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from asyncnet.errors import ConnectError, DisconnectedError
 from asyncnet.jobs.adaptive import Adaptive, Tuner
 from asyncnet.jobs.breaker import Breaker, BrokenCircuit, Circuit
-from asyncnet.jobs.rates import Pace, Rate
+from asyncnet.jobs.rates import Pace, Rate, Volume
 from asyncnet.jobs.refusals import Patience, asks_for_patience
 
 W = TypeVar("W")
@@ -54,11 +54,13 @@ class Host(Generic[W]):
         limit: how many may be there at once.
         opens: nobody enters before this time.
         timer: set by the owner for `opens`.
+        successes: how many had an answer since somebody is there.
+        is_plain: there is nothing to it but `limit`: no time counts, and of an answer it learns no more than that.
     """
 
     __slots__ = (
-        "_bytes", "_circuit", "_pace", "_patience", "_since", "_successes", "_tuner",
-        "active", "limit", "name", "opens", "timer", "waiting",
+        "_bytes", "_circuit", "_is_paced", "_pace", "_patience", "_since", "_tuner",
+        "active", "is_plain", "limit", "name", "opens", "successes", "timer", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, terms: Terms, now: float) -> None:
@@ -68,7 +70,7 @@ class Host(Generic[W]):
         self.opens = -math.inf
         self.timer: asyncio.TimerHandle | None = None
         self._since = now
-        self._successes = 0
+        self.successes = 0
         self._patience: Patience | None = None
         per_host, rate = terms.per_host, terms.rate
         self._tuner: Tuner | None = None
@@ -81,22 +83,32 @@ class Host(Generic[W]):
         self._circuit = None if terms.breaker is None else Circuit(terms.breaker)
         requests = rate.at(name)
         self._pace = None if requests is None else Pace.of_requests(requests)
-        self._bytes = None if rate.max_bytes_per_host is None else Pace(rate.max_bytes_per_host)
+        self._bytes = None if rate.max_bytes_per_host is None else Volume(rate.max_bytes_per_host)
+        self._is_paced = self._pace is not None or self._bytes is not None
+        self.is_plain = not self._is_paced and self._tuner is None and self._circuit is None
 
-    def takes(self, now: float) -> bool:
-        """Whether one more may enter."""
+    def admit(self, now: float) -> bool:
+        """Let one more enter, and count him; False if he may not."""
         if self.active >= self.limit:
             if self._tuner is not None:
                 self._tuner.full()
             return False
-        return self.opens <= now
-
-    def enter(self, now: float) -> None:
-        """Count one who enters."""
+        if self.opens > now:
+            return False
+        if not self.active and self._patience is None:
+            self._since, self.successes = now, 0  # what was granted before nobody was there says little about a pace
         self.active += 1
-        if self._pace is not None:
-            self._pace.take(now)
+        if self._is_paced:
+            if self._pace is not None:
+                self._pace.take(now)
+            if self._bytes is not None:
+                self._bytes.begin(now)
             self._reckon()
+        return True
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.active -= 1
 
     def check(self, now: float) -> None:
         """Raise a BrokenCircuit where this host is to be left alone."""
@@ -105,7 +117,7 @@ class Host(Generic[W]):
 
     def succeeded(self, began: float, now: float) -> None:
         """Take note that one who began at `began` had an answer."""
-        self._successes += 1
+        self.successes += 1
         if self._patience is not None:
             self._patience.succeeded()
             self._follow(now)
@@ -124,7 +136,8 @@ class Host(Generic[W]):
         refused = isinstance(error, Exception) and asks_for_patience(error)
         if refused:
             if self._patience is None:
-                self._patience = Patience(self._since, self._successes)
+                self._patience = Patience(self._since, self.successes)
+                self.is_plain = False
             self._patience.refused(began, now, getattr(error, "retry_after", None))
             self._follow(now)
         if self._tuner is not None and (refused or isinstance(error, ConnectError | DisconnectedError | TimeoutError)):
@@ -132,9 +145,9 @@ class Host(Generic[W]):
             self.limit = self._tuner.limit
 
     def carried(self, amount: int, now: float) -> None:
-        """Count bytes that were sent and received."""
+        """Count one who has ended, and the bytes that were sent and received."""
         if self._bytes is not None:
-            self._bytes.take(now, amount)
+            self._bytes.carried(now, amount)
             self._reckon()
 
     def _follow(self, now: float) -> None:
@@ -144,14 +157,16 @@ class Host(Generic[W]):
         if rate is not None:
             if self._pace is None:
                 self._pace = Pace(rate)
+                self._is_paced = True
             self._pace.change(rate)
         self._reckon()
 
     def _reckon(self) -> None:
-        opens = -math.inf if self._patience is None else self._patience.until
-        for pace in (self._pace, self._bytes):
-            if pace is not None and pace.opens > opens:
-                opens = pace.opens
+        opens = -math.inf if self._pace is None else self._pace.opens
+        if self._patience is not None:
+            opens = max(opens, self._patience.until)
+        if self._bytes is not None:
+            opens = max(opens, self._bytes.opens)
         self.opens = opens
 
     def is_idle(self, now: float) -> bool:
@@ -159,11 +174,6 @@ class Host(Generic[W]):
         if self.active or self.waiting or self.opens > now:
             return False
         return self._circuit is None or self._circuit.is_closed
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing was learned of it."""
-        return self._patience is None and self._tuner is None
 
 
 class Hosts(Generic[W]):
@@ -189,22 +199,25 @@ class Hosts(Generic[W]):
         return len(self._hosts)
 
     def enter(self, name: str) -> Host[W] | None:
-        """Take a place at a host; None if it takes nobody now. What was entered must be left."""
+        """Take a place at a host; None if it takes nobody now. Whoever entered leaves it: `Host.leave`."""
         host = self._hosts.get(name)
         if host is None:
-            now = self._clock()
-            if len(self._hosts) >= self._sweep_at:
-                self._sweep(now)
-            host = self._hosts[name] = Host(name, self.terms, now)
-            host.enter(now)
+            host = self._new(name)
+        elif host.waiting:  # whoever came before goes first
+            return None
+        if host.is_plain and host.active:  # as a rule; what time it is does not matter
+            if host.active >= host.limit:
+                return None
+            host.active += 1
             return host
-        if host.waiting:  # whoever came before goes first
-            return None
+        return host if host.admit(self._clock()) else None
+
+    def _new(self, name: str) -> Host[W]:
         now = self._clock()
-        if not host.takes(now):
-            return None
-        host.enter(now)
-        return host
+        if len(self._hosts) >= self._sweep_at:
+            self._sweep(now)
+        made = self._hosts[name] = Host(name, self.terms, now)
+        return made
 
     def wait(self, name: str, who: W) -> Host[W]:
         """Stand in the queue of a host that took nobody."""
@@ -212,21 +225,11 @@ class Hosts(Generic[W]):
         host.waiting.append(who)
         return host
 
-    def leave(self, host: Host[W]) -> None:
-        """Give a place back."""
-        host.active -= 1
-        if not host.active and not host.waiting and host.is_blank and host.is_idle(self._clock()):
-            del self._hosts[host.name]
-
     def next_at(self, host: Host[W]) -> W | None:
         """Let the one who has waited longest enter, if the host takes anybody; None if not."""
-        if not host.waiting:
-            return None
-        now = self._clock()
-        if not host.takes(now):
-            return None
-        host.enter(now)
-        return host.waiting.popleft()
+        if host.waiting and host.admit(self._clock()):
+            return host.waiting.popleft()
+        return None
 
     def _sweep(self, now: float) -> None:
         for host in [host for host in self._hosts.values() if host.is_idle(now)]:

@@ -7,6 +7,7 @@ pays what they take. What an observer raises ends the run: a journal that cannot
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,37 +60,83 @@ class Observer(Protocol):
         return
 
 
+class Recorder(Observer):
+    """An observer that writes down how jobs ended; several at once, where they end at once.
+
+    A run tells it by `ended`, or by `note` for each of several and `settle` for all of them: before anybody sees an
+    outcome, before the turn of the loop is over, and before more are begun than `limit`, counting those that are noted
+    only. So a process that is killed at any moment has lost no end that was told to anybody, and `limit` at most.
+    """
+
+    def note(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Take note of how it ended, to be written by `settle`."""
+        return
+
+    def settle(self) -> None:
+        """Write what was noted."""
+        return
+
+    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Write down how it ended."""
+        self.note(job, outcome)
+        self.settle()
+
+
 class Audience:
     """The observers of one run, told in their order.
 
     Args:
         observers: at least one.
         break_off: ends the run by what one of them raised.
+
+    Attributes:
+        pending: how many ends are noted, and not written.
+        is_broken: they could not be; which of those before them were, is not known either.
     """
 
-    __slots__ = ("_break_off", "_observers")
+    __slots__ = (
+        "_asked", "_began", "_break_off", "_committing", "_ended", "_is_due", "_observers", "_retrying", "_settle",
+        "is_broken", "pending",
+    )  # fmt: skip
 
     def __init__(self, observers: Sequence[Observer], break_off: Callable[[Exception], None]) -> None:
         self._observers = tuple(observers)
         self._break_off = break_off
+        self._settle: tuple[Callable[[], None], ...] = ()
+        self._is_due = self.is_broken = False
+        self.pending = 0
+        # Who overrides nothing of it is not told: most want to know of some events alone.
+        self._asked = self._listeners("asked")
+        self._began = self._listeners("began")
+        self._committing = self._listeners("committing")
+        self._retrying = self._listeners("retrying")
+        self._ended = self._listeners("ended")
+
+    def _listeners(self, name: str) -> tuple[Callable[..., Any], ...]:
+        default = getattr(Observer, name)
+        heard = [getattr(one, name) for one in self._observers]
+        return tuple(tell for tell in heard if getattr(tell, "__func__", None) is not default)
 
     def asked(self, job: Job[Any]) -> bool:
         """Ask them whether to do this job; what one raises comes out."""
-        return all(observer.asked(job) for observer in self._observers)
+        for ask in self._asked:  # noqa: SIM110 (a generator for all() would cost each job as much as it asks)
+            if not ask(job):
+                return False
+        return True
 
     def began(self, job: Job[Any], attempt: int) -> None:
         """Tell them that an attempt begins."""
         try:
-            for observer in self._observers:
-                observer.began(job, attempt)
+            for tell in self._began:
+                tell(job, attempt)
         except Exception as error:
             self._break_off(error)
 
     def committing(self, job: Job[Any]) -> None:
         """Tell them that something is begun which must not be done twice; it is not, if one of them raises."""
         try:
-            for observer in self._observers:
-                observer.committing(job)
+            for tell in self._committing:
+                tell(job)
         except Exception as error:
             self._break_off(error)
             raise
@@ -97,21 +144,53 @@ class Audience:
     def retrying(self, job: Job[Any], error: Exception, delay: float) -> None:
         """Tell them of a failed attempt."""
         try:
-            for observer in self._observers:
-                observer.retrying(job, error, delay)
+            for tell in self._retrying:
+                tell(job, error, delay)
         except Exception as failure:
             self._break_off(failure)
 
     def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
         """Tell them of an outcome."""
         try:
-            for observer in self._observers:
-                observer.ended(job, outcome)
+            for tell in self._ended:
+                tell(job, outcome)
         except Exception as error:
             self._break_off(error)
+        if self._settle:
+            self.pending += 1
+            if not self._is_due:
+                self._is_due = True
+                asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def gather(self) -> None:
+        """Have several ends written at once from now on, if nobody but recorders hears of ends; who owns this settles.
+
+        Another observer may act on what it hears, so what it hears has been written by those before it.
+        """
+        recorders = [one for one in self._observers if isinstance(one, Recorder)]
+        if self._ended == tuple(one.ended for one in recorders if type(one).ended is Recorder.ended):
+            self._ended = tuple(one.note for one in recorders)
+            self._settle = tuple(one.settle for one in recorders)
+
+    def settle(self) -> None:
+        """Have written what is pending."""
+        self.pending = 0
+        try:
+            for settle in self._settle:
+                settle()
+        except Exception as error:
+            self.is_broken = True
+            self._break_off(error)
+
+    def _end_turn(self) -> None:
+        self._is_due = False
+        if self.pending:
+            self.settle()
 
     async def aclose(self) -> None:
         """Close them all, the last one first."""
+        if self.pending:
+            self.settle()
         self._break_off = _nothing  # it leads back to us: a circle otherwise, which would keep all values
         async with contextlib.AsyncExitStack() as stack:
             for observer in self._observers:

@@ -1,6 +1,6 @@
 """Outputs: observers that keep outcomes: as JSON lines, as rows of sqlite, with or without files beside them.
 
-An output is written in the loop, outcome by outcome, into the system's cache: that takes microseconds, and is what lets
+An output is written in the loop, as outcomes come, into the system's cache: that takes microseconds, and is what lets
 a Journal say that an outcome is kept. It outlives the process at once, and the power when the run has ended (or the
 journal was merged).
 """
@@ -8,9 +8,11 @@ journal was merged).
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
 import os
+import struct
 from abc import ABC, abstractmethod
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from asyncnet.daemon import in_daemon
 from asyncnet.errors import ClosedError, UsageError
 from asyncnet.jobs.folder import Placing
 from asyncnet.jobs.job import Outcome
-from asyncnet.jobs.observer import Observer
+from asyncnet.jobs.observer import Recorder
 from asyncnet.jobs.records import content, is_response, json_line, line, record
 from asyncnet.jobs.saving import Saver
 
@@ -26,24 +28,31 @@ if TYPE_CHECKING:
     from asyncnet.jobs.job import Job
 
 
+_number = struct.Struct(">q").unpack
+
+
 def hashed(key: str) -> int:
     """Give the 64 bits that a job is known by on disk; they are a number of sqlite's, which has a sign."""
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    made: int = _number(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest())[0]
+    return made
 
 
-class Output(Observer, ABC):
+_MAX_NOTED_BYTES = 65_536
+"""Lines that are noted and not written: more are written at once, for a single one may be megabytes."""
+
+
+class Output(Recorder, ABC):
     """What keeps outcomes; given to a run as an observer, or to a Journal, which then writes it.
 
     Attributes:
-        position: how long it is, in bytes; 0 where it is not cut back.
+        position: how long it is, in bytes, once it is settled; 0 where it is not cut back.
     """
 
     position: int = 0
 
     @abstractmethod
     def put(self, key: int, outcome: Outcome[Any], placing: Placing | None = None) -> None:
-        """Keep an outcome.
+        """Keep an outcome: write it, at the latest when it is told to `settle`.
 
         Args:
             key: of its job, `hashed`.
@@ -75,13 +84,14 @@ class Output(Observer, ABC):
     def close(self) -> None:
         """Let go of it."""
 
-    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+    def note(self, job: Job[Any], outcome: Outcome[Any]) -> None:
         """Keep the outcome."""
         self.put(hashed(job.key), outcome)
 
     async def aclose(self) -> None:
         """Bring it to the disk, and let go of it."""
         try:
+            self.settle()
             await in_daemon(self.sync)
         finally:
             self.close()
@@ -110,6 +120,9 @@ class JsonLines(Output):
         except OSError as error:
             raise UsageError(f"cannot write into {path}: {error.strerror}") from error
         self._started = False
+        self._noted: list[bytes] = []
+        self._noted_bytes = 0
+        self._is_torn = False
 
     def start(self) -> None:
         """Refuse a file that holds something; what is written to a descriptor follows what is there."""
@@ -117,22 +130,37 @@ class JsonLines(Output):
             raise UsageError(f"there is something in {self._path} already; only a journal that resumes goes on with it")
         self._started = True
 
-    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
-        """Write a line; a key is of no use here."""
+    def note(self, job: Job[Any], outcome: Outcome[Any]) -> None:
+        """Make a line; a key is of no use here."""
         self.put(0, outcome)
 
     def put(self, key: int, outcome: Outcome[Any], placing: Placing | None = None) -> None:
-        """Write a line; what is shorter than a line after an error is cut away."""
+        """Make a line, which is written with the next ones."""
         if not self._started:
             self.start()
-        files = None if self._files is None else self._files.save(outcome, placing)
-        made = line(outcome, files)
+        made = line(outcome, None if self._files is None else self._files.save(outcome, placing))
         if self._descriptor < 0:
             raise ClosedError("the output was closed")
+        self._noted.append(made)
+        self.position += len(made)
+        self._noted_bytes += len(made)
+        if self._noted_bytes > _MAX_NOTED_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Write the lines; after an error no more are written, and a journal that resumes cuts the torn one off."""
+        if self._is_torn:
+            raise OSError(errno.EIO, "the output could not be written", str(self._path))
+        if not self._noted:
+            return
+        made = b"".join(self._noted)
+        self._noted.clear()
+        self._noted_bytes = 0
+        self._is_torn = True
         written = os.write(self._descriptor, made)
         while written < len(made):
             written += os.write(self._descriptor, memoryview(made)[written:])
-        self.position += written
+        self._is_torn = False
 
     def recover(self, position: int) -> None:
         """Cut it back."""

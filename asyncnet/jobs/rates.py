@@ -14,6 +14,15 @@ from asyncnet.errors import UsageError
 _TOGETHER_SECONDS = 0.02
 """What is due within so long may go together: timers and other work of the loop make single waits no finer."""
 
+_UNKNOWN_SECONDS = 0.02
+"""How long the next waits while nobody knows yet how many bytes one has."""
+
+_AHEAD_SECONDS = 1.0
+"""So far ahead of its rate a Volume may be: what is under way had to be guessed."""
+
+_SHARE = 1 / 16
+"""What the last leaf counts in the guess: a big one is waited for by some of those that follow, and forgotten."""
+
 _MARGIN = 1.01
 """How much slower than allowed we are, for the way may bring two requests closer together than they were sent."""
 
@@ -29,8 +38,12 @@ class Rate:
         max_bytes_per_host: bytes sent and received at each host.
 
     Requests are spaced evenly, by a hundredth wider than asked; of more than 50 a second, those due within 20 ms may go
-    together. Bytes are counted when a leaf has ended, and what begins next waits until the average is kept; a single
-    download is not slowed.
+    together.
+
+    Bytes are known when a leaf has ended; so leaves begin so far apart as those before them had bytes on average, and
+    until the first has ended, 20 ms apart. A single download is not slowed: its timeout means what it says. Over a run
+    the rate is kept on average; ahead of it are, at most, what comes in a second and the leaves under way (`limit`
+    bodies, if none ends before all have begun).
 
     Raises:
         UsageError: a number that is not above 0.
@@ -88,3 +101,39 @@ class Pace:
         """Count `amount` that begins (or of bytes: that was) at `now`, before its time or not."""
         self._due = max(self._due, now) + amount * self._seconds_each
         self.opens = self._due - max(0.0, self._together - self._seconds_each)
+
+
+class Volume:
+    """When the next may begin of what has bytes, so that these come at a rate, though their number is known at the end.
+
+    Args:
+        rate: bytes a second, above 0.
+
+    Attributes:
+        opens: from when on the next may begin.
+    """
+
+    __slots__ = ("_carried", "_early", "_mean", "_next", "_rate", "opens")
+
+    def __init__(self, rate: float) -> None:
+        self.opens = self._next = -math.inf
+        self._rate = rate
+        self._carried = Pace(rate)
+        self._mean: float | None = None
+        self._early = 0.0
+
+    def begin(self, now: float) -> None:
+        """Count one that begins at `now`, before its time or not; the next waits for as long as it will take."""
+        seconds = _UNKNOWN_SECONDS if self._mean is None else self._mean / self._rate
+        self._next = max(self._next, now) + seconds
+        self._early = max(0.0, _TOGETHER_SECONDS - seconds)
+        self._reckon()
+
+    def carried(self, now: float, amount: int) -> None:
+        """Count one that ended at `now`, and its bytes."""
+        self._mean = amount if self._mean is None else self._mean + (amount - self._mean) * _SHARE
+        self._carried.take(now, amount)
+        self._reckon()
+
+    def _reckon(self) -> None:
+        self.opens = max(self._next - self._early, self._carried.opens - _AHEAD_SECONDS)

@@ -16,7 +16,7 @@ from asyncnet.jobs.budget import Budget
 from asyncnet.jobs.crew import Crew
 from asyncnet.jobs.job import Job, Outcome
 from asyncnet.jobs.limits import Terms
-from asyncnet.jobs.observer import Observer
+from asyncnet.jobs.observer import Audience, Observer
 from asyncnet.jobs.rates import Rate
 from asyncnet.jobs.source import Items, Source
 
@@ -93,6 +93,9 @@ class _Streamed(Source):
         """Take the next outcome, if there is one, and let a worker that waits for room go on."""
         if not self._outcomes:
             return None
+        if self.audience is not None and not self._are_written(self.audience):
+            self._outcomes.clear()
+            return None
         outcome = self._outcomes.popleft()
         # Only from half down: to let workers in one by one would be a change of tasks for each outcome.
         if self.is_full and len(self._outcomes) <= self._size // 2:
@@ -100,6 +103,11 @@ class _Streamed(Source):
         if self._blocked and not self.is_full:
             self._let_in()
         return outcome
+
+    def _are_written(self, audience: Audience) -> bool:
+        if audience.pending:
+            audience.settle()
+        return not audience.is_broken
 
     def _let_in(self) -> None:
         turn = self._blocked.popleft()
@@ -186,8 +194,13 @@ async def run(
     `[SYS/TEMP]`, `[IN-USE]`) is left alone as a whole for as long as it asks, and then gets no more a second than it
     was seen to grant; jobs with a Retry go there again, the others have failed.
 
-    Cancelled, it cancels every job and returns when all of them are gone. Jobs run in the context (`contextvars`) in
-    which this was called; what one sets there, another may see.
+    Cancelled, it cancels every job and returns when all of them are gone. A function that goes on though it was
+    cancelled (one that swallows its CancelledError) is cancelled again after 5 seconds, and after 10 it is left alone,
+    with a warning in the log; what it gives then is told to nobody. When the run's time is up, such a job is told as a
+    DeadlineError after 5 seconds. (Others wait for it, and it keeps its slot meanwhile: a `.timeout`, a `first_of` that
+    has its winner; and `asyncio.run` at its end.)
+
+    Jobs run in the context (`contextvars`) in which this was called; what one sets there, another may see.
     """
     terms = _terms(limit, per_host, rate, breaker)
     _check(max_parked, timeout)

@@ -11,7 +11,7 @@ from asyncnet.endpoint import Endpoint
 from asyncnet.errors import InvalidEndpoint, NetError, UsageError
 from asyncnet.jobs.compose import Group
 from asyncnet.jobs.fetch import fetch, shown
-from asyncnet.jobs.job import Job, Outcome
+from asyncnet.jobs.job import Job, Outcome, outcome_of
 from asyncnet.jobs.observer import Audience, Observer
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ class Source(Group):
         error: what the iterable raised, or None.
         broken: what broke the run off, or None.
         audience: who is told; None if nobody is.
+        is_async: one waits for its next job.
 
     Raises:
         UsageError: `items` is neither, or is one job or one URL.
     """
 
-    __slots__ = ("_asynchronous", "_drains", "_items", "_iterator", "audience", "broken", "error")
+    __slots__ = ("_asynchronous", "_drains", "_items", "_iterator", "audience", "broken", "error", "is_async")
 
     def __init__(self, items: Items, observers: Sequence[Observer] = ()) -> None:
         super().__init__()
@@ -53,16 +54,12 @@ class Source(Group):
         self._items = items
         self._iterator: Iterator[Any] = iter(items) if isinstance(items, Iterable) else iter(())
         self._asynchronous: AsyncIterator[Any] | None = None if isinstance(items, Iterable) else aiter(items)
+        self.is_async = self._asynchronous is not None
         # What is there already is told to be too late when the run's time is up; what is yet to come might never end.
-        self._drains = isinstance(items, Sized) and self._asynchronous is None
+        self._drains = isinstance(items, Sized) and not self.is_async
         self.error: Exception | None = None
         self.broken: BaseException | None = None
         self.audience = Audience(observers, self.break_off) if observers else None
-
-    @property
-    def is_async(self) -> bool:
-        """Whether one waits for its next job."""
-        return self._asynchronous is not None
 
     def has_more(self, drawing: object) -> bool:
         """Whether a worker that steps in may find a job here; not while another (`drawing`) waits for it."""
@@ -126,14 +123,15 @@ class Source(Group):
     async def aclose(self) -> None:
         """Close a generator, for it is the run's to use up: what it holds open is closed now and not some day."""
         if isinstance(self._items, AsyncGenerator):
-            await self._items.aclose()
+            if not getattr(self._items, "ag_running", False):  # or its worker was left alone, with it
+                await self._items.aclose()
         elif isinstance(self._items, Generator):
             self._items.close()
 
     def succeeded(self, worker: Worker, index: int, job: Job[Any], value: Any) -> None:
         """Make an outcome of it."""
         seconds = worker.ended - worker.began
-        outcome = Outcome(job.name, value, None, worker.attempts, seconds, worker.received, worker.sent)
+        outcome = outcome_of(job.name, value, None, worker.attempts, seconds, worker.received, worker.sent)
         if self.audience is not None:
             self.audience.ended(job, outcome)
         self.told(index, outcome)
@@ -141,7 +139,7 @@ class Source(Group):
     def failed(self, worker: Worker, index: int, job: Job[Any], error: Exception) -> None:
         """Make an outcome of it."""
         seconds = worker.ended - worker.began
-        outcome: Outcome[Any] = Outcome(job.name, None, error, worker.attempts, seconds, worker.received, worker.sent)
+        outcome = outcome_of(job.name, None, error, worker.attempts, seconds, worker.received, worker.sent)
         if self.audience is not None:
             self.audience.ended(job, outcome)
         self.told(index, outcome)

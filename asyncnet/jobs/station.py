@@ -25,10 +25,11 @@ from asyncnet.errors import ClosedError, NetError, UsageError
 from asyncnet.jobs.adaptive import Adaptive
 from asyncnet.jobs.breaker import Breaker
 from asyncnet.jobs.job import Job, Outcome
-from asyncnet.jobs.lease import Ended, Name, Reply, Trouble, fit, place_of, told, unpacked
+from asyncnet.jobs.lease import Name, place_of, unpacked
 from asyncnet.jobs.observer import Observer
 from asyncnet.jobs.rates import Rate
 from asyncnet.jobs.records import weight
+from asyncnet.jobs.reply import Ended, Reply, Trouble, fit, told
 from asyncnet.jobs.runner import as_completed
 from asyncnet.jobs.source import Bad
 from asyncnet.keyring import keyring_credentials
@@ -249,7 +250,7 @@ class Station(Observer):
         self._held -= size
         self._awake.set()
         troubles, self._troubles = self._troubles, []
-        return told(Reply(ended, troubles))
+        return told(Reply(ended, troubles, len(self._numbers) + len(self._ended)))
 
     def _raise_end(self) -> None:
         if not self._task.done():

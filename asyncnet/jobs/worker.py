@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Entry = tuple["Group", int, Job[Any], "Host[Any] | None"]
 """(whose part, its number there, the job, its place at its host): a job that a worker may begin"""
 
+LEFT = 3
+"""the doom of a worker that is waited for no longer"""
+
 _BREATH_SECONDS = 0.001
 """How long jobs that never wait may keep the loop from everything else."""
 
@@ -32,7 +35,7 @@ class Worker:
         place: the place at a host that its leaf holds.
         group: of which its job is a part; None between jobs.
         top: the job of the source that its job is, or is a part of; kept where somebody observes the run.
-        doom: how its job was cancelled: not at all (0), alone (1), or with the whole run (2).
+        doom: how its job was cancelled: not at all (0), alone (1), with the whole run (2), or in vain (LEFT).
         attempts: how often that job was tried.
         received: how many bytes it received, as far as its leaves tell.
         sent: how many it sent.
@@ -73,7 +76,7 @@ class Worker:
             if crew.free:
                 crew.wake()
             group = entry[0]
-            await self._do(*entry)
+            await self._do(entry)
             entry = None  # the next wait may be long
             if group.is_full:
                 await group.room()
@@ -81,10 +84,11 @@ class Worker:
                 crew.breath = self.ended + _BREATH_SECONDS
                 await asyncio.sleep(0)
 
-    async def _do(self, group: Group, index: int, job: Job[Any], place: Host[Any] | None) -> None:
+    async def _do(self, entry: Entry) -> None:
         failure: Exception | None = None
         value = None
         crew = self.crew
+        group, index, job, place = entry
         self.group, self.place, self.attempts = group, place, 1
         self.received = self.sent = 0
         group.running += 1
@@ -93,7 +97,7 @@ class Worker:
             if crew.expired:
                 self.attempts = 0
                 failure = self._too_late()
-            elif crew.is_plain and place is None and isinstance(job, Leaf):
+            elif place is None and crew.is_plain and isinstance(job, Leaf):
                 value = await job._perform(self)
             else:
                 if crew.audience is not None:
@@ -105,7 +109,13 @@ class Worker:
             failure = self._cancelled(group)
         finally:
             self.ended = perf_counter()
-            self._finish(group)
+            self.group = None
+            if self.place is not None:
+                self._leave_host()
+            group.running -= 1
+            group.ended += 1
+            if group.closed or crew.expired or crew.closing:
+                self._end_early(group)
         if not group.closed:
             if failure is None:
                 group.succeeded(self, index, job, value)
@@ -123,15 +133,21 @@ class Worker:
             self.top = group.parent.top
             return
         self.top = job
-        assert self.crew.audience is not None
-        self.crew.audience.began(job, 1)
+        audience = self.crew.audience
+        assert audience is not None
+        if audience.pending and audience.pending + group.running > self.crew.limit:
+            audience.settle()  # a process that is killed now repeats all these
+        audience.began(job, 1)
 
-    def _finish(self, group: Group) -> None:
-        self.group = None
-        if self.place is not None:
-            self._leave_host()
-        group.running -= 1
-        group.ended += 1
+    def _end_early(self, group: Group) -> None:
+        """Take note of an end that was brought about."""
+        if self.doom == LEFT:
+            if group is self.crew.source:  # the crew has counted and told it
+                group.running += 1
+                group.ended -= 1
+            else:
+                self.crew.settle(group)
+            raise asyncio.CancelledError("it was waited for no longer")
         if group.closed or self.crew.expired:
             self.forgive()
         if self.crew.closing:
@@ -171,7 +187,7 @@ class Worker:
             crew.free += 1
         elif crew.free:
             crew.wake()
-        if len(crew.idle) >= crew.limit:
+        if crew.closing or len(crew.idle) >= crew.limit:
             return False
         crew.idle.append(self)
         self.wake = crew.loop.create_future()
@@ -185,7 +201,7 @@ class Worker:
         crew = self.crew
         if not self.slot or (self.place is None and leaf.host is not None):
             await self._enter(leaf.host)
-        if crew.is_paced and (wait := crew.gate.pay()) > 0:
+        if crew.is_paced and (wait := crew.gate.pay(has_bytes=leaf.host is not None)) > 0:
             await asyncio.sleep(wait)
         host = self.place
         if host is None:
@@ -193,16 +209,21 @@ class Worker:
         before = self.received + self.sent
         began = perf_counter()
         try:
-            host.check(began)
+            if not host.is_plain:
+                host.check(began)
             value = await leaf._perform(self)
         except BaseException as error:
             host.failed(error, began, perf_counter())
             raise
         else:
-            host.succeeded(began, perf_counter())
+            if host.is_plain:
+                host.successes += 1
+            else:
+                host.succeeded(began, perf_counter())
             return value
         finally:
-            if amount := self.received + self.sent - before:
+            if crew.is_counting:
+                amount = self.received + self.sent - before
                 crew.gate.carried(amount)
                 host.carried(amount, perf_counter())
             self._leave_host()

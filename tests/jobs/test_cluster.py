@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncnet import ConnectError, DeadlineError, UsageError, jobs
+from asyncnet import ConnectError, DeadlineError, NetError, ProtocolError, UsageError, jobs
 from asyncnet.jobs import cluster as clusters
 from asyncnet.jobs.station import known
 from tests.cli.running import ROOT, environment
@@ -254,6 +254,60 @@ async def test_without_workers_a_run_is_given_up():
     async with in_process(workers=0) as scheduler:
         with pytest.raises(ConnectError, match="no worker"):
             await jobs.run(["tcp://a.example:7"], cluster=jobs.Cluster(scheduler.address, patience=10 * MS))
+
+
+@pytest.mark.parametrize("lie", ["twice", "of others"])
+async def test_what_a_worker_tells_twice_or_of_nobody_is_not_told(lie, monkeypatch):
+    monkeypatch.setattr(travelling, "lie", lie)
+    monkeypatch.setattr(clusters, "lease_jobs", travelling.lying)
+    watching = Watching()
+    async with in_process(1) as scheduler:
+        source = [jobs.call(travelling.double, at, name=str(at)) for at in range(20)]
+        outcomes = await jobs.run(source, cluster=scheduler.address, observers=[watching])
+    assert [outcome.value for outcome in outcomes] == [2 * at for at in range(20)]
+    assert set(watching.ends.values()) == {1}
+
+
+async def test_what_is_no_outcome_is_the_failure_of_its_job(monkeypatch):
+    monkeypatch.setattr(travelling, "lie", "no outcome")
+    monkeypatch.setattr(clusters, "lease_jobs", travelling.lying)
+    async with in_process(1) as scheduler:
+        (outcome,) = await jobs.run([jobs.call(travelling.double, 1, name="one")], cluster=scheduler.address)
+    assert outcome.name == "one"
+    assert isinstance(outcome.error, ProtocolError)
+
+
+@pytest.mark.parametrize("lie", ["garbage", "no bytes", "no answer", "no error", "nothing of them", "too many"])
+async def test_a_worker_that_cannot_be_understood_ends_no_run(lie, monkeypatch):
+    monkeypatch.setattr(travelling, "lie", lie)
+    monkeypatch.setattr(clusters, "lease_jobs", travelling.lying)
+    monkeypatch.setattr("asyncnet.jobs.fleet._AGAIN_SECONDS", MS)
+    async with in_process(1) as scheduler, asyncio.timeout(20.0):
+        source = [jobs.call(travelling.double, at) for at in range(3)]
+        outcomes = await jobs.run(source, cluster=scheduler.address)
+        assert not known()
+    assert len(outcomes) == 3
+    for outcome in outcomes:  # those of "too many" had ended before
+        assert outcome.ok if lie == "too many" else "workers were lost" in str(outcome.error)
+
+
+async def test_an_error_class_that_only_the_worker_has_is_the_failure_of_its_job():
+    async with in_process(1) as scheduler:
+        source = [jobs.call(travelling.fail_oddly, "why"), jobs.call(travelling.double, 1)]
+        odd, good = await jobs.run(source, cluster=scheduler.address)
+    assert str(odd.error) == "Odd: why"
+    assert isinstance(odd.error, NetError)
+    assert good.value == 2
+
+
+async def test_a_worker_that_cannot_take_what_it_is_asked_ends_the_run_by_a_usage_error(monkeypatch):
+    async def raises(data):
+        raise AttributeError("no such class here")
+
+    monkeypatch.setattr(clusters, "open_station", raises)
+    async with in_process(1) as scheduler:
+        with pytest.raises(UsageError, match="no such class here"):
+            await jobs.run([jobs.call(travelling.double, 1)], cluster=scheduler.address)
 
 
 async def test_a_worker_that_is_there_and_cannot_be_used_is_not_waited_for_forever(monkeypatch):

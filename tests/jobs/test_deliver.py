@@ -285,6 +285,8 @@ def test_keys_tell_apart_what_differs_and_hold_no_secret():
     jobs = [
         fetch(url), fetch(f"{url}?token=hunter2"), fetch(f"{url}?token=hunter3"), fetch("https://example.org/b"),
         fetch(url, Credentials("alice", "hunter2")), fetch(url, Credentials("bob", "hunter2")),
+        fetch(url, headers={"Accept": "a"}), fetch(url, headers={"Accept": "b"}),
+        fetch(url, headers={"Cookie": "hunter2"}),
         post(url, body="hunter2"), post(url, body="x"), post(url, json={"a": 1}), post(url, form={"a": 1}),
         post(url, body="x", idempotency_key="hunter2"),
         send(MAIL, "smtp://h"), send(b"x", "smtp://h", sender="a@b", recipients="c@d"),
@@ -294,7 +296,9 @@ def test_keys_tell_apart_what_differs_and_hold_no_secret():
     assert len(set(keys)) == len(keys)
     assert not any("hunter" in key for key in keys)
     assert keys[0] == "GET https://example.org/a"
-    assert keys[6].startswith("POST https://example.org/a #")
+    assert fetch(url, headers={"accept": "a"}).key == fetch(url, headers=[("Accept", "a")]).key == keys[6]
+    assert fetch(url, headers={}).key == fetch(url).key
+    assert keys[9].startswith("POST https://example.org/a #")
     again = fetch(f"{url}?token=hunter2", timeout=5.0, retry=AGAIN)
     assert again.key == keys[1], "neither the timeout nor the retry is a part of what is done"
     assert fetch(url, name="mine").key == "mine"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asyncnet import Credentials, Endpoint, client_context, http
+from asyncnet import Client, Credentials, Endpoint, client_context, http
 from asyncnet.errors import (
     AuthenticationError,
     ConnectError,
@@ -348,6 +348,86 @@ async def test_the_status_of_a_clients_response_counts_as_well():
         async with http.session() as session:
             outcome = await one(fetch(f"http://{peer.address}/"), client=Client(session))
     assert isinstance(outcome.error, StatusError)
+
+
+# header fields
+
+
+def asked(peer):
+    """The header fields of the first request, by their names in lower case."""
+    head = bytes(peer.received).partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head)}
+
+
+@pytest.mark.parametrize("fields", [{"X-Trace": "7"}, [("X-Trace", "7")], iter([("X-Trace", "7")])])
+@pytest.mark.parametrize("by", ["the run", "a session", "a client"])
+async def test_header_fields_are_sent_whoever_fetches(by, fields):
+    if not isinstance(fields, dict | list):  # an iterator is read once, at once
+        fields = iter([("X-Trace", "7")])
+    with Script(OK) as peer:
+        job = fetch(f"http://{peer.address}/a", headers=fields)
+        if by == "the run":
+            outcome = await one(job)
+        else:
+            async with Client() if by == "a client" else http.session() as client:
+                outcome = await one(job, client=client)
+    assert outcome.result().body == b"hello"
+    assert asked(peer)["x-trace"] == "7"
+
+
+async def test_header_fields_are_sent_with_each_attempt():
+    with Script(answer("503 Busy") + OK) as peer:
+        outcome = await one(fetch(f"http://{peer.address}/a", headers={"X-Trace": "7"}, retry=AGAIN))
+    assert outcome.ok
+    assert bytes(peer.received).count(b"X-Trace: 7\r\n") == 2
+
+
+async def test_secret_fields_follow_no_redirect_to_another_origin():
+    with Script(OK) as other:
+        away = answer("302 Found", f"Location: http://localhost:{other.port}/b")
+        with Script(away) as peer:
+            fields = {"X-Api-Key": "hunter2", "Authorization": "Bearer hunter2", "X-Trace": "7"}
+            outcome = await one(fetch(f"http://{peer.address}/a", headers=fields))
+    assert outcome.ok
+    assert bytes(peer.received).count(b"hunter2") == 2
+    assert b"hunter2" not in bytes(other.received)
+    assert asked(other)["x-trace"] == "7"
+
+
+async def test_a_client_that_takes_no_header_fields_is_told_so():
+    class Client:
+        async def fetch(self, endpoint, credentials=None, /):
+            raise AssertionError("without its fields it is another request")
+
+    outcome = await one(fetch("http://127.0.0.1:1/", headers={"X-Trace": "7"}), client=Client())
+    assert isinstance(outcome.error, UsageError)
+    assert "headers" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("url", "fields"),
+    [
+        ("imap://a/INBOX", {"X": "hunter2"}),
+        ("tcp://a:1", {}),
+        ("http://a/", {"X": b"hunter2"}),
+        ("http://a/", {7: "hunter2"}),
+        ("http://a/", [("X", "hunter2", "more")]),
+        ("http://a/", ["hunter2"]),
+    ],
+)
+def test_header_fields_that_cannot_be_are_refused_when_the_job_is_made(url, fields):
+    with pytest.raises(UsageError) as caught:
+        fetch(url, headers=fields)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("field", [("X", "a\r\nX-Evil: hunter2"), ("a b", "x"), ("Content-Length", "5")])
+async def test_a_field_that_cannot_be_sent_is_the_failure_of_its_job_and_nothing_is_sent(field):
+    with Script() as peer:
+        outcome = await one(fetch(f"http://{peer.address}/", headers=[field]))
+    assert isinstance(outcome.error, UsageError)
+    assert not peer.received
+    assert "hunter2" not in str(outcome.error)
 
 
 # together

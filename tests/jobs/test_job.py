@@ -2,11 +2,13 @@
 
 import asyncio
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from asyncnet.errors import DeadlineError, NetError, RefusedError, UsageError
 from asyncnet.jobs import Job, Outcome, Retry, call, run
+from asyncnet.jobs.job import outcome_of
 from tests.clock import MS
 from tests.jobs.work import Passing, Site, Trouble
 
@@ -85,6 +87,17 @@ def test_an_outcome_pickles_and_cannot_be_changed():
     assert (again.name, str(again.error), again.attempts, again.seconds) == ("page", "tcp://a:1: no", 2, 0.5)
     with pytest.raises(AttributeError):
         outcome.name = "other"  # type: ignore[misc]
+
+
+def test_an_outcome_that_is_made_quickly_is_like_any_other():
+    error = Trouble("no")
+    quick, slow = outcome_of("page", None, error, 2, 0.5, 10, 20), Outcome("page", None, error, 2, 0.5, 10, 20)
+    assert type(quick) is Outcome
+    assert (quick, repr(quick), hash(quick)) == (slow, repr(slow), hash(slow))
+    assert replace(quick, attempts=3) == replace(slow, attempts=3)
+    assert pickle.loads(pickle.dumps(quick)).sent_bytes == 20
+    with pytest.raises(AttributeError):
+        quick.name = "other"  # type: ignore[misc]
 
 
 # then

@@ -1,21 +1,28 @@
 """The journal: what is asked, begun and ended outlives the process, whatever moment it is killed at."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
+import random
 import shutil
 import sqlite3
+import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from asyncnet.daemon import in_daemon
 from asyncnet.errors import ClosedError, ConnectError, NetError, UsageError
-from asyncnet.jobs import Job, Outcome, Report, call, run
+from asyncnet.jobs import Job, Outcome, Report, as_completed, call, run
 from asyncnet.jobs.journal import Journal
+from asyncnet.jobs.ledger import Ledger
 from asyncnet.jobs.outputs import JsonLines, Sqlite
 from asyncnet.jobs.recovery import recovered
 from asyncnet.jobs.saving import Files
+from tests.clock import MS
 
 
 async def nothing() -> None:
@@ -287,6 +294,75 @@ async def test_a_merge_that_was_cut_off_is_done_again(tmp_path):
     assert [name for name, *_ in rows(crash.folder)] == ["a", "b"]
 
 
+async def test_the_folder_is_not_given_free_while_a_thread_merges_though_its_caller_was_cancelled(
+    tmp_path, monkeypatch
+):
+    merging, may_end = threading.Event(), threading.Event()
+    real = Ledger.merge
+
+    def slow(self, *rest):
+        merging.set()
+        assert may_end.wait(10)
+        real(self, *rest)
+
+    monkeypatch.setattr(Ledger, "merge", slow)
+    journal = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"))
+    play(journal, "a", "b")
+    closing = asyncio.ensure_future(journal.aclose())
+    assert await in_daemon(lambda: merging.wait(10))
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(ClosedError):
+        journal.asked(job("c"))
+    await journal.aclose()  # which waits for nothing more
+    with pytest.raises(UsageError, match="another process has the journal"):
+        await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), resume=True)
+    may_end.set()
+    monkeypatch.undo()
+    for _ in range(1000):
+        await asyncio.sleep(1 * MS)
+        with contextlib.suppress(UsageError):
+            again = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"), resume=True)
+            break
+    assert again.ended_before == 2
+    await again.aclose()
+    assert written(tmp_path / "out") == ["a", "b"]
+
+
+async def test_a_log_ends_with_the_job_that_fills_it(tmp_path):
+    journal = await Journal.open(tmp_path / "run", batch=10)
+    for number in range(10):
+        one = job(f"job {number}")
+        journal.asked(one)
+        journal.began(one, 1)
+        journal.note(one, done(one.name))
+    await journal._merge
+    assert len(rows(tmp_path / "run")) == 10
+    assert [journal.knows(f"job {number}") for number in range(11)] == [True] * 10 + [False]
+    await journal.aclose()
+
+
+@pytest.mark.parametrize("limit", [1, 8, 64])
+async def test_no_outcome_is_seen_that_a_killed_process_would_not_know(tmp_path, limit):
+    crash, seen = Crash(tmp_path), []
+    journal = await Journal.open(crash.folder, output=JsonLines(crash.out), batch=60)
+    names = [f"job {number}" for number in range(150)]
+    outcomes = as_completed((job(name) for name in names), limit=limit, observers=[journal])
+    async for outcome in outcomes:
+        seen.append(outcome.name)
+        if len(seen) % 30 == 7:
+            at = tmp_path / f"{len(seen)}"
+            at.mkdir()
+            killed = crash.copy_to(at)
+            again = await killed.open()
+            assert again.ended_before >= len(seen)
+            assert not any(play(again, *seen, until="asked"))
+            await again.aclose()
+            assert set(seen) <= set(written(killed.out))
+    assert sorted(written(crash.out)) == sorted(seen) == sorted(names)
+
+
 # crashes
 
 
@@ -399,6 +475,127 @@ async def test_a_damaged_line_ends_the_log(tmp_path, caplog):
     assert sorted(written(crash.out)) == ["a", "asked", "b", "begun", "c", "sent"]
 
 
+async def test_a_commitment_behind_a_damaged_line_still_holds(tmp_path):
+    crash, ends = await _killed(tmp_path / "run")
+    for at in (3, 8):  # that "sent" was asked for, and that it began
+        copy = crash.copy_to(_made(tmp_path / f"{at}"))
+        with open(copy.log, "r+b") as log:
+            log.seek(ends[at])
+            log.write(b"\0" * 8)
+        journal = await copy.open()
+        play(journal, "a", "b", "c", "begun", "asked")
+        await journal.aclose()
+        assert len(journal.lost) == 1, "it may have been done: it is not done again"
+        assert len(copy.out.read_bytes().splitlines()) == 6, "and nothing is doubled"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+WRONG = [
+    "null", "true", "-1", "0", "7", "1.5", "NaN", "Infinity", "-Infinity", "1e999", "9223372036854775808", "9" * 5000,
+    '""', '"x"', '"\\u0000"', '"\\ud800"', "[]", "[7]", "{}", "[" * 3000, '{"a":', " 7", "7 ", "\u00fc",
+]  # fmt: skip
+"""values of JSON, or not even that, that are edited into a line"""
+
+
+def _damaged(data: bytes, lot: random.Random) -> bytes:
+    """Give a log that something has happened to."""
+    lines = data.splitlines(keepends=True)
+    for _ in range(lot.randint(1, 3)):
+        at = lot.randrange(len(lines))
+        match lot.randrange(7):
+            case 0:  # one field is another
+                fields = lines[at].rstrip(b"]\n").lstrip(b"[").split(b",")
+                fields[lot.randrange(len(fields))] = lot.choice(WRONG).encode()
+                lines[at] = b"[%b]\n" % b",".join(fields)
+            case 1:  # fewer or more of them
+                fields = lines[at].rstrip(b"]\n").lstrip(b"[").split(b",")
+                fields = fields[: lot.randrange(len(fields))] if lot.random() < 0.5 else fields * 2
+                lines[at] = b"[%b]\n" % b",".join(fields)
+            case 2:  # bits are flipped
+                line = bytearray(lines[at])
+                line[lot.randrange(len(line))] ^= 1 << lot.randrange(8)
+                lines[at] = bytes(line)
+            case 3:  # a page was never written
+                lines[at] = b"\0" * len(lines[at])
+            case 4:
+                lines[at] = lot.choice([b"\n", b"garbage\n", b"[]\n", b"7\n", lines[at][: len(lines[at]) // 2]])
+            case 5:
+                lines.insert(at, lot.choice(lines))
+            case 6:
+                del lines[at]
+        lines = lines or [b"\n"]
+    whole = b"".join(lines)
+    return whole[: lot.randrange(len(whole) + 1)] if lot.random() < 0.3 else whole
+
+
+async def test_a_log_that_was_damaged_or_edited_in_any_way_is_read(tmp_path):
+    crash, _ = await _killed(tmp_path / "run", files=True)
+    data, length = crash.log.read_bytes(), crash.out.stat().st_size
+    lot = random.Random(20)
+
+    class Damaged:
+        position = 0
+
+        def log(self, number: int) -> "Damaged":
+            return self
+
+        def read_bytes(self) -> bytes:
+            return _damaged(data, lot)
+
+    for _ in range(3000):
+        found = recovered(Damaged(), [1], lot.choice([None, length]))
+        assert found.position >= 0
+        lost = {one.key for one in found.lost}
+        assert not lost & found.unfinished.keys()
+        for line in found.lines[1].splitlines(keepends=True):
+            assert isinstance(json.loads(line), list), "whatever is merged can be read again"
+
+
+async def test_a_journal_that_was_damaged_or_edited_in_any_way_goes_on_or_says_why_not(tmp_path):
+    crash, _ = await _killed(tmp_path / "run")
+    data, lot, fates = crash.log.read_bytes(), random.Random(21), Counter()
+    for number in range(60):
+        copy = crash.copy_to(_made(tmp_path / f"{number}"))
+        copy.log.write_bytes(_damaged(data, lot))
+        try:
+            journal = await copy.open()
+        except (UsageError, OSError) as error:
+            fates[type(error)] += 1
+            continue
+        play(journal, "a", "b", "c", "sent", "begun", "asked")
+        await journal.aclose()
+        fates[None] += 1
+        assert len(rows(copy.folder)) >= 5
+    assert fates[None] > 40
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "DELETE FROM merged", "UPDATE merged SET log = 'x'", "UPDATE merged SET log = -1",
+        "UPDATE merged SET log = 9223372036854775807", "UPDATE merged SET position = 1e300", "DROP TABLE ended",
+        "UPDATE merged SET failed = x'00'", "UPDATE ended SET keys = x'0102'", "UPDATE ended SET keys = 7.5",
+        "UPDATE ended SET keys = 'text'", "PRAGMA user_version = 77", "DROP TABLE known",
+    ],
+)  # fmt: skip
+async def test_a_ledger_that_was_edited_is_one_typed_error(edit, tmp_path):
+    journal = await Journal.open(tmp_path / "run")
+    play(journal, "a", "b")
+    await journal.aclose()
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "ledger.sqlite")) as ledger:
+        ledger.execute(edit)
+        ledger.commit()
+    fate = await _fate(tmp_path / "run")
+    if edit.startswith(("DROP", "DELETE")) or "failed" in edit:  # what is gone is made again, and a count begins anew
+        assert fate in (UsageError, OSError, None)
+    else:
+        assert fate in (UsageError, OSError)
+
+
 async def test_another_output_is_refused(tmp_path):
     journal = await Journal.open(tmp_path / "run", output=JsonLines(tmp_path / "out"))
     play(journal, "a")
@@ -494,6 +691,41 @@ async def test_a_full_disk_ends_the_run_and_the_log_stays_readable(tmp_path, mon
     again = await crash.open()
     assert play(again, "a", "b", "c") == [False, True, True]
     await again.aclose()
+
+
+@pytest.mark.parametrize("size", [10, 10_000], ids=["small lines", "long lines"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+async def test_a_disk_that_is_full_for_the_output_tells_of_no_end_that_is_not_there(tmp_path, monkeypatch, at, size):
+    crash = Crash(tmp_path)
+    names = [f"job {number}" for number in range(60)]
+
+    async def text(name: str) -> str:
+        return name * size
+
+    def source():
+        return [call(text, name, name=name) for name in names]
+
+    output = JsonLines(crash.out)
+    journal = await Journal.open(crash.folder, output=output)
+    counted, real = itertools.count(), os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if descriptor == output._descriptor and next(counted) == at:
+            real(descriptor, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    seen = []
+    with pytest.raises(OSError, match=r"No space|could not be written"):
+        async for outcome in as_completed(source(), limit=16, observers=[journal]):
+            seen.append(outcome.name)
+    monkeypatch.undo()
+    again = await crash.open()
+    assert again.ended_before >= len(seen)
+    rest = await run(source(), limit=16, observers=[again])
+    assert len(rest) == len(names) - again.ended_before
+    assert sorted(written(crash.out)) == sorted(names)
 
 
 async def test_a_merge_that_fails_ends_the_run_and_loses_nothing(tmp_path, monkeypatch):

@@ -45,36 +45,29 @@ def test_a_place_that_is_left_goes_to_the_one_who_waited_longest(clock):
     hosts.wait("a", "first")
     hosts.wait("a", "second")
     assert hosts.next_at(host) is None, "it is taken"
-    hosts.leave(host)
+    host.leave()
     assert hosts.next_at(host) == "first"
     assert hosts.enter("a") is None, "the place was handed on, not freed"
-    hosts.leave(host)
+    host.leave()
     assert hosts.enter("a") is None, "whoever waits goes first"
     assert hosts.next_at(host) == "second"
-    hosts.leave(host)
+    host.leave()
     assert hosts.next_at(host) is None
     assert hosts.enter("a") is not None
 
 
-def test_a_host_that_nobody_is_at_is_forgotten(clock):
-    hosts = hosts_of(clock, per_host=8)
-    for number in range(10_000):
-        host = hosts.enter(f"host{number}")
-        assert host is not None
-        hosts.leave(host)
-    assert len(hosts) == 0
-
-
 @pytest.mark.parametrize(
-    "terms", [{"per_host": Adaptive()}, {"breaker": Breaker()}, {"rate": Rate(per_host=1000.0)}], ids=str
+    "terms",
+    [{"per_host": 8}, {"per_host": Adaptive()}, {"breaker": Breaker()}, {"rate": Rate(per_host=1000.0)}],
+    ids=str,
 )
-def test_hosts_of_which_something_is_remembered_are_bounded_too(clock, terms):
+def test_hosts_that_nobody_is_at_are_forgotten_when_there_are_many(clock, terms):
     hosts = hosts_of(clock, **terms)
     for number in range(10_000):
         host = hosts.enter(f"host{number}")
         assert host is not None
         host.succeeded(clock.now, clock.now)
-        hosts.leave(host)
+        host.leave()
         clock.now += 0.01
     assert len(hosts) <= 1024
 
@@ -85,7 +78,7 @@ def test_a_host_stays_known_while_one_is_there(clock, at_once):
     places = [hosts.enter("a") for _ in range(at_once)]
     for place in places[1:]:
         assert place is not None
-        hosts.leave(place)
+        place.leave()
     assert [host.name for host in hosts] == ["a"]
     assert [host.active for host in hosts] == [1]
 
@@ -113,8 +106,12 @@ def test_bytes_that_were_carried_are_waited_for(clock):
     host = hosts.enter("a")
     assert host is not None
     host.carried(500, clock.now)
+    clock.now += 0.03
+    assert hosts.enter("a") is host, "how many bytes it would have nobody knew when it began"
     assert hosts.enter("a") is None
-    clock.now += 0.51
+    clock.now += 0.49
+    assert hosts.enter("a") is None
+    clock.now += 0.02
     assert hosts.enter("a") is host
 
 
@@ -124,12 +121,35 @@ def test_a_refusal_closes_the_host_for_as_long_as_it_asks(clock):
     assert host is not None
     host.failed(StatusError(code=429, retry_after=7.0, transient=True), clock.now, clock.now)
     assert hosts.enter("a") is None
-    hosts.leave(host)
+    host.leave()
     assert len(hosts) == 1, "it is remembered"
     clock.now += 6.9
     assert hosts.enter("a") is None
     clock.now += 0.2
     assert hosts.enter("a") is host
+
+
+def test_what_was_granted_before_a_host_was_left_says_nothing_about_its_pace(clock):
+    hosts = hosts_of(clock, per_host=8)
+    first = hosts.enter("a")
+    assert first is not None
+    first.successes += 1
+    first.leave()
+    clock.now += 3600.0
+    places = [hosts.enter("a") for _ in range(3)]
+    assert places[0] is not None
+    for _ in range(2):
+        places[0].successes += 1
+    clock.now += 1.0
+    places[0].failed(StatusError(code=429, retry_after=1.0, transient=True), clock.now, clock.now)
+    clock.now += 1.0  # two in two seconds, it turned out
+    for place in places:
+        assert place is not None
+        place.leave()
+    assert hosts.enter("a") is not None
+    assert hosts.enter("a") is None
+    clock.now += 1.1
+    assert hosts.enter("a") is not None
 
 
 def test_a_failure_that_asks_for_no_patience_closes_nothing(clock):

@@ -9,6 +9,7 @@ import pytest
 
 from asyncnet.errors import UsageError
 from asyncnet.jobs import Observer, Retry, all_of, as_completed, call, first_of, run
+from asyncnet.jobs.observer import Recorder
 from tests.clock import MS
 from tests.jobs.work import Passing, Site, Trouble, settle
 
@@ -227,3 +228,116 @@ async def test_an_observed_run_keeps_no_value_alive_after_its_end():
 
 class Observer_(Observer):
     """One that wants to know nothing."""
+
+
+class Ledger(Recorder):
+    """Writes names when it is settled."""
+
+    def __init__(self):
+        self.noted = []
+        self.written = []
+        self.settled = 0
+        self.fails = False
+
+    def note(self, job, outcome):
+        self.noted.append(job.name)
+
+    def settle(self):
+        if self.fails:
+            raise OSError("the disk is full")
+        self.settled += 1
+        self.written += self.noted
+        self.noted.clear()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 16, 64])
+async def test_ends_that_come_at_once_are_written_together_and_no_more_than_limit_are_at_risk(limit):
+    ledger, ended = Ledger(), 0
+    at_risk = []
+
+    async def work(number):
+        nonlocal ended
+        at_risk.append(begun[0] - len(ledger.written))
+        ended += 1
+
+    begun = [0]
+
+    def source():
+        for number in range(500):
+            begun[0] += 1
+            yield call(work, number, name=str(number))
+
+    async with contextlib.aclosing(as_completed(source(), limit=limit, observers=[ledger])) as outcomes:
+        async for outcome in outcomes:
+            assert outcome.name in ledger.written, "seen before it was written"
+    assert sorted(ledger.written, key=int) == [str(number) for number in range(500)]
+    assert max(at_risk) <= limit
+    if limit >= 16:
+        assert ledger.settled < 500 / 4
+
+
+async def test_what_has_ended_is_written_before_the_turn_of_the_loop_is_over():
+    ledger, site = Ledger(), Site()
+    seen = []
+
+    async def after():
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        seen.append(list(ledger.written))
+        site.gate("open").set()
+
+    running = asyncio.ensure_future(
+        run([site.leaf("a"), call(after, name="b"), site.leaf("c", until="open")], limit=8, observers=[ledger])
+    )
+    await running
+    assert "a" in seen[0]
+
+
+async def test_who_else_hears_of_an_end_hears_it_when_it_is_written():
+    ledger = Ledger()
+
+    class Hearer(Observer):
+        heard = 0
+
+        def ended(self, job, outcome):
+            assert job.name in ledger.written
+            self.heard += 1
+
+    hearer = Hearer()
+    await run([call(settle, 0, name=f"{number}") for number in range(50)], observers=[ledger, hearer])
+    assert hearer.heard == ledger.settled == 50
+
+
+async def test_a_recorder_with_another_way_to_hear_of_ends_is_told_by_it():
+    class Another(Ledger):
+        heard = 0
+
+        def ended(self, job, outcome):
+            self.heard += 1
+
+    another = Another()
+    await run([call(settle, 0, name=f"{number}") for number in range(50)], observers=[another])
+    assert another.heard == 50
+
+
+@pytest.mark.parametrize("perform", [by_list, from_async])
+async def test_what_cannot_be_written_ends_the_run(perform):
+    ledger = Ledger()
+    ledger.fails = True
+    with pytest.raises(OSError, match="disk is full"):
+        await perform([call(settle, 0, name=f"{number}") for number in range(50)], observers=[ledger])
+
+
+@pytest.mark.parametrize("pause", [False, True], ids=["at once", "a turn later"])
+async def test_what_cannot_be_written_is_not_shown(pause):
+    ledger, shown = Ledger(), []
+    jobs = (call(settle, 0, name=f"{number}") for number in range(50))
+    with pytest.raises(OSError, match="disk is full"):
+        async for outcome in as_completed(jobs, limit=8, observers=[ledger]):
+            assert outcome.name in ledger.written
+            shown.append(outcome.name)
+            ledger.fails = len(shown) >= 20
+            if pause:
+                await settle(3)
+    assert set(shown) <= set(ledger.written)
+    assert len(shown) < 50

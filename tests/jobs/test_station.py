@@ -7,8 +7,9 @@ import pytest
 
 from asyncnet import ClosedError, Credentials, NetError, UsageError, jobs
 from asyncnet.jobs import station as stations
-from asyncnet.jobs.lease import heard, packed
+from asyncnet.jobs.lease import packed
 from asyncnet.jobs.rates import Rate
+from asyncnet.jobs.reply import heard
 from asyncnet.jobs.station import Station, Terms, all_closed, closed, known, opened, station
 from tests.clock import MS
 from tests.jobs import travelling
