@@ -22,7 +22,7 @@ from asyncnet.jobs.compose import Group
 from asyncnet.jobs.gate import Gate
 from asyncnet.jobs.job import Job
 from asyncnet.jobs.limits import Host, Hosts, Terms
-from asyncnet.jobs.parting import at_work, left_alone, outlasted
+from asyncnet.jobs.parting import left_alone, outlasted
 from asyncnet.jobs.rates import Rate
 from asyncnet.jobs.worker import LEFT, Entry, Worker
 
@@ -335,7 +335,7 @@ class Crew:
     def _give_up(self) -> None:
         """Tell the ends of jobs that go on though the run's time is up; their slots are others'."""
         for worker in [worker for worker in self._workers if worker.group is not None]:
-            entry = at_work(worker)
+            entry = worker.entry
             is_part = entry is None or entry[0] is not self.source
             worker.cancel(2 if is_part else LEFT)
             worker.give_up_slot()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asyncnet.errors import printable
 
 if TYPE_CHECKING:
-    from asyncnet.jobs.worker import Entry, Worker
+    from asyncnet.jobs.worker import Worker
 
 PATIENCE_SECONDS = 5.0
 """How long a job may go on when it was cancelled; then it is cancelled again, and after as long again left alone."""
@@ -57,16 +56,9 @@ async def outlasted(
         raise asyncio.CancelledError
 
 
-def at_work(worker: Worker) -> Entry | None:
-    """Give what a worker is at. Its coroutine is asked, for to note it would cost each job something."""
-    coroutine: Any = worker.task.get_coro()
-    entry: Entry | None = inspect.getcoroutinelocals(coroutine).get("entry")
-    return entry
-
-
 def left_alone(workers: Sequence[Worker]) -> None:
     """Keep the tasks of workers until they end, and warn of them; whoever made them looks at what they raise."""
-    jobs = [entry[2]._shown for worker in workers[:3] if (entry := at_work(worker)) is not None]
+    jobs = [worker.entry[2]._shown for worker in workers[:3] if worker.entry is not None]
     _logger.warning(
         "%d jobs go on though they were cancelled twice, and are left alone: %s",
         len(workers),

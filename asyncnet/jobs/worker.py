@@ -34,6 +34,7 @@ class Worker:
         wake: while it is idle, what starts it again.
         place: the place at a host that its leaf holds.
         group: of which its job is a part; None between jobs.
+        entry: that job, its group, and its number there; None between jobs.
         top: the job of the source that its job is, or is a part of; kept where somebody observes the run.
         doom: how its job was cancelled: not at all (0), alone (1), with the whole run (2), or in vain (LEFT).
         attempts: how often that job was tried.
@@ -44,8 +45,8 @@ class Worker:
     """
 
     __slots__ = (
-        "attempts", "began", "crew", "doom", "ended", "group", "place", "received", "sent", "slot", "task", "top",
-        "wake",
+        "attempts", "began", "crew", "doom", "ended", "entry", "group", "place", "received", "sent", "slot", "task",
+        "top", "wake",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -56,6 +57,7 @@ class Worker:
         self.slot = True
         self.place: Host[Any] | None = None
         self.group: Group | None = None
+        self.entry: Entry | None = None
         self.top: Job[Any] | None = None
         self.doom = 0
         self.attempts = 1
@@ -77,7 +79,7 @@ class Worker:
                 crew.wake()
             group = entry[0]
             await self._do(entry)
-            entry = None  # the next wait may be long
+            self.entry = entry = None  # the next wait may be long
             if group.is_full:
                 await group.room()
             if self.ended > crew.breath:
@@ -89,7 +91,7 @@ class Worker:
         value = None
         crew = self.crew
         group, index, job, place = entry
-        self.group, self.place, self.attempts = group, place, 1
+        self.entry, self.group, self.place, self.attempts = entry, group, place, 1
         self.received = self.sent = 0
         group.running += 1
         self.began = perf_counter()
