@@ -674,7 +674,11 @@ async def test_tls_is_the_clients_own(authority: Authority) -> None:
 # a timeout that is set anew
 
 
-@pytest.mark.parametrize("options", [{}, {"trace": lambda event: None}, {"credentials": lambda place: None}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"trace": lambda event: None}, {"credentials": lambda place: None}],
+    ids=["plain", "traced", "with credentials"],
+)
 async def test_a_timeout_that_is_set_anew_holds_for_the_calls_after_it(options: dict[str, Any]) -> None:
     with served("silence") as peer, served("silence") as mail:
         async with Client(timeout=60.0, **options) as client:
