@@ -67,13 +67,21 @@ async def test_an_answer_before_the_end_of_the_request_costs_the_connection() ->
 
 
 async def test_an_answer_while_much_of_the_request_is_unsent_costs_the_connection() -> None:
-    async with (
-        Script(f"{ASK}\n{HELLO}\nsilence", check=False) as peer,
-        http.session(f"http://{peer.address}/") as session,
-    ):
-        parts = [("a", bytes(200_000)) for _ in range(100)]
-        assert (await session.post("/", parts=parts)).text() == "hello"
-        assert not session._connector._up  # type: ignore[union-attr]
+    over = asyncio.Event()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")  # and no more than fits into its buffer
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        await over.wait()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(early, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        async with http.session(f"http://{host}:{port}/") as session:
+            parts = [("a", bytes(200_000)) for _ in range(100)]
+            assert (await session.post("/", parts=parts)).text() == "hello"
+            assert not session._connector._up  # type: ignore[union-attr]
+        over.set()
 
 
 async def test_cookies_go_along_with_the_callers_own() -> None:
