@@ -16,6 +16,9 @@ from benchmarks.jobs.page import head
 from benchmarks.jobs.process import serving
 
 _FIXED = (1, 4, 8, 16, 32, 64, 128)
+_ASKED_A_SECOND = 30
+"""of the host that allows 10: three times what it grants, so that in 20 seconds 400 wait, and not `max_parked`"""
+
 _AGAIN = jobs.Retry(attempts=20, first_delay=0.0)
 
 
@@ -55,14 +58,15 @@ async def beside(fast: str, ten: str, seconds: float, rate: jobs.Rate | None) ->
         seconds: for how long.
         rate: what is known of it.
     """
-    retry, end, counted = jobs.Retry(attempts=8), time.perf_counter() + seconds, 0
+    began = time.perf_counter()
+    retry, end, counted = jobs.Retry(attempts=8), began + seconds, 0
 
     def source() -> Iterator[jobs.Job[object]]:
-        number = 0
-        while time.perf_counter() < end:
-            number += 1
+        asked = 0
+        while (now := time.perf_counter()) < end:
             yield jobs.fetch(f"http://127.0.0.2:{fast}/")
-            if ten and number % 200 == 0:
+            if ten and asked < (now - began) * _ASKED_A_SECOND:
+                asked += 1
                 yield jobs.fetch(f"http://127.0.0.1:{ten}/", retry=retry)
 
     async with contextlib.aclosing(jobs.as_completed(source(), limit=32, rate=rate)) as outcomes:
