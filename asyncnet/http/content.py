@@ -105,7 +105,13 @@ class _Pieces:
                     return piece
                 self._number, self._offset, self._iterator = self._number + 1, 0, None
             raise StopAsyncIteration
-        except (StopAsyncIteration, asyncio.CancelledError):
+        except StopAsyncIteration:
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # it is the source that was cancelled, not who sends
+                content.failure = UsageError("the body's source was cancelled")
+                content.failure.__cause__ = error
             raise
         except BaseException as error:
             content.failure = error  # aiohttp reports it as a lost connection; the caller hears the truth
@@ -152,6 +158,8 @@ class _Pieces:
         piece = await in_daemon(read)
         if not isinstance(piece, bytes):
             raise UsageError("the file is not open for bytes; open it with mode 'rb'")
+        if size is not None and len(piece) > wanted:  # beyond the length, the rest would pass for the next request
+            raise UsageError(f"the file gave {len(piece)} bytes where {wanted} were asked for")
         if size is not None and not piece:
             raise UsageError(f"the file became shorter while it was sent: {self._offset} of {size} bytes")
         return piece

@@ -48,7 +48,7 @@ async def request(
         credentials: for the URL's own origin, and no redirect's: a password goes as Basic, a token as Bearer.
         params: fields added to the URL's query, without control characters.
         headers: header fields.
-        secret_headers: names of fields (`X-Api-Key`) that, as Authorization and Cookie, no redirect carries to another
+        secret_headers: names of fields (`X-Token`) that, as Authorization and Cookie, no redirect carries to another
             origin.
         form: fields sent as `application/x-www-form-urlencoded`.
         json: a value sent as JSON.

@@ -14,7 +14,7 @@ from asyncnet.http.request import Request, redirect_target
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization"})
+SECRET_FIELDS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"})
 """Fields that never go to another scheme, host or port than the one they were meant for."""
 
 _USERINFO = re.compile(r"//[^/]*@")

@@ -23,6 +23,9 @@ from asyncnet.http.head import body_fields, cookie_fields, head
 from asyncnet.http.request import Request
 from asyncnet.http.wire import Wire
 
+_PIECES_A_TURN = 16
+"""Pieces of a body after which others, and the deadline, have their turn: neither source nor kernel need ever wait."""
+
 
 class Answer:
     """The head of an answer, and its body as it comes. Once the body has come, its connection is another request's.
@@ -114,13 +117,21 @@ class Sending:
 
     async def _all_of(self, pieces: AsyncIterable[bytes]) -> None:
         wire, is_chunked = self._wire, self._content.size is None
+        turn = 0
         try:
             async for piece in pieces:
                 _write(wire, b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
                 await wire.drain()
+                turn += 1
+                if turn % _PIECES_A_TURN == 0:
+                    await asyncio.sleep(0)
             if is_chunked:
                 _write(wire, b"0\r\n\r\n")
             self._is_whole = True
+        except asyncio.CancelledError as error:
+            if self._content.failure is not None:  # nobody stopped this, so somebody waits for the answer
+                wire.set_exception(aiohttp.ClientConnectionError("the body could not be read"), error)
+            raise
         except Exception as error:
             # A lost connection tells whoever waits for the answer by itself; what else fails here does not.
             if self._content.failure is not None or not isinstance(error, OSError):
@@ -151,6 +162,8 @@ async def roundtrip(connector: Connector, jar: OriginJar, request: Request) -> A
         if wire.forwarded_by is not None:
             target, further = place.text, further + wire.forwarded_by.fields
         wire.expect(is_bodiless=method == "HEAD")
+        if "close" in ",".join(fields.getall("Connection", ())).lower():
+            wire.force_close()  # RFC 9112 §9.6: who says so sends no further request on it
         first = head(method, target, place.host, fields, further)
         here = phase("waiting for the answer")
         if here is not None:

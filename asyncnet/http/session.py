@@ -64,7 +64,7 @@ class Session(Transfers):
             server asks for it. With `mechanism="DIGEST"` it is proved and never sent.
         headers: fields that go with each request; the secret ones (`secret_headers`, Authorization, Cookie) only to the
             origin of `base`, if there is a base.
-        secret_headers: names of further fields (`X-Api-Key`) that no redirect carries to another origin.
+        secret_headers: names of further fields (`X-Token`) that no redirect carries to another origin.
         tls: the context for https; None verifies against the system's authorities.
         timeout: seconds for each call, from the lookup to the last byte of the body; None is no limit.
         proxy: the way there, as in `Proxy.parse`; an HTTP proxy forwards http, and lets https through by CONNECT.

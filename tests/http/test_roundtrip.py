@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asyncnet import http
-from asyncnet.errors import DisconnectedError
+from asyncnet.errors import DisconnectedError, UsageError
 from tests.http.site import BIG, Site
 from tests.loops import on_both_loops
 from tests.peers import Script
@@ -121,3 +121,61 @@ async def test_a_stream_that_is_left_early_is_aborted(site: Site) -> None:
         assert not session._connector._acquired  # type: ignore[union-attr]
         assert (await session.get("/hello")).status == 200
     assert len(site.connections) == 2
+
+
+async def test_a_source_that_is_cancelled_by_itself_ends_the_call_at_once() -> None:
+    async def gives_up() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise asyncio.CancelledError
+
+    async with Script(f"{ASK}\nsilence", check=False) as peer, http.session(f"http://{peer.address}/") as session:
+        with pytest.raises(UsageError, match="cancelled") as caught:
+            await session.post("/", body=gives_up(), timeout=3.0)
+        assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+        assert not session._connector._up  # type: ignore[union-attr]
+
+
+async def test_a_source_that_never_waits_leaves_others_their_turns() -> None:
+    turns, seen = 0, []
+
+    async def in_one_go() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            seen.append(turns)
+            yield b"x"
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with (
+        Script(r"until 0\r\n\r\n" + f"\n{HELLO}") as peer,
+        http.session(f"http://{peer.address}/") as session,
+    ):
+        counting = asyncio.create_task(others())
+        assert (await session.post("/", body=in_one_go())).text() == "hello"
+        counting.cancel()
+    assert seen[-1] - seen[0] >= 20
+
+
+async def test_a_file_that_gives_more_than_its_length_is_not_sent_on() -> None:
+    class Generous(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) + b"GET /evil HTTP/1.1\r\n\r\n"
+
+    async with Script(f"{ASK}\nsilence", check=False) as peer, http.session(f"http://{peer.address}/") as session:
+        with pytest.raises(UsageError, match="the file gave 25 bytes where 3 were asked for"):
+            await session.post("/", body=Generous(b"abc"), timeout=3.0)
+    assert b"evil" not in peer.received
+
+
+@pytest.mark.parametrize("value", ["close", "X-Hop, Close"])
+async def test_who_says_that_he_closes_sends_nothing_more_on_that_connection(value: str) -> None:
+    # The server has not heard it, and keeps its end open.
+    async with (
+        Script(f"{ASK}\n{HELLO}\nsilence", check=False) as peer,
+        http.session(f"http://{peer.address}/") as session,
+    ):
+        assert (await session.get("/", headers={"Connection": value})).text() == "hello"
+        assert not session._connector._up  # type: ignore[union-attr]

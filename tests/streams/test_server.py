@@ -338,6 +338,13 @@ async def test_a_client_that_does_not_read_is_ended() -> None:
         await until(lambda: server.clients == 0)
 
 
+async def test_a_kernel_that_knows_no_bound_for_the_unsent_is_served_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "TCP_NOTSENT_LOWAT", 255, raising=False)  # which none knows
+    async with asyncnet.serve(asyncnet.echo, ANYWHERE) as server, asyncnet.connect(server.endpoint) as connection:
+        await connection.write(b"hello")
+        assert await connection.read_exactly(5) == b"hello"
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this kernel has no such bound")
 @on_both_loops
 async def test_what_a_client_does_not_read_does_not_pile_up_in_the_kernel() -> None:
