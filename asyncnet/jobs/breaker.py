@@ -59,10 +59,9 @@ class Circuit:
         self._probing = False
         self.last = ""
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether everybody may pass, and nothing speaks against it."""
-        return self._failures == 0
+    def is_idle(self, now: float) -> bool:
+        """Whether everybody may pass, and might for as long as nobody could before."""
+        return not self._failures or now >= self._opens + self._seconds
 
     def check(self, now: float, host: str) -> None:
         """Let one pass, or raise a BrokenCircuit; who passed is told to `ended`."""

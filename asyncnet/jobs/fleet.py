@@ -300,9 +300,8 @@ class Fleet:
     def _end(self, job: Job[Any], index: int, outcome: Outcome[Any]) -> None:
         source = self._source
         source.ended += 1
-        if source.audience is not None:
-            source.audience.ended(job, outcome)
-        source.told(index, outcome)
+        if source.audience is None or source.audience.ended(job, outcome):
+            source.told(index, outcome)
 
     def _expire(self) -> None:
         """The run's time is up: what is leased has failed, and what waits never began."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from asyncnet.daemon import in_daemon
+
+T = TypeVar("T")
 
 
 class Holding:
@@ -57,3 +60,34 @@ class Holding:
 
 
 def _nothing() -> None: ...
+
+
+async def opened(open_it: Callable[[], T], close: Callable[[T], None]) -> T:
+    """Open something in a daemon thread, and give it to a caller who closes it.
+
+    Cancelled, it returns at once; what the thread opens then is closed by the thread.
+
+    Raises:
+        Exception: what `open_it` raises.
+    """
+    guard = threading.Lock()
+    made: list[T] = []
+    is_wanted = True
+
+    def work() -> None:
+        one = open_it()
+        with guard:
+            if is_wanted:
+                made.append(one)
+                return
+        close(one)
+
+    try:
+        await in_daemon(work)
+    except BaseException:
+        with guard:
+            is_wanted = False
+        for one in made:
+            close(one)
+        raise
+    return made[0]

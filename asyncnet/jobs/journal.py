@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asyncnet.daemon import in_daemon
 from asyncnet.errors import ClosedError, NetError, UsageError
-from asyncnet.jobs.holding import Holding
+from asyncnet.jobs.holding import Holding, opened
 from asyncnet.jobs.job import Outcome
 from asyncnet.jobs.observer import Recorder
 from asyncnet.jobs.outputs import hashed
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _BATCH = 10_000
 """Jobs that end between two merges: their keys are in memory, and a tree of keys is written page by page, so many at
 once are cheaper than few."""
+
+_MOST_BATCHES, _BRAKE_SECONDS = 100, 0.01
+"""While so many (100 MB of keys) wait for a disk that hangs, each end holds the loop up so long: the last resort."""
 
 _GATHER_SECONDS = 0.05
 
@@ -116,11 +119,12 @@ class Journal(Recorder):
                 the output is shorter than the journal says.
             OSError: it cannot be read or written: the disk is full, or it is damaged.
 
+        Failed or cancelled, it gives the folder free, at the latest when its thread is done.
         A million jobs that had ended take about a second.
         """
         from asyncnet.jobs.ledger import Ledger  # loads sqlite, which a run without a journal needs not
 
-        ledger = await in_daemon(lambda: Ledger(Path(folder)))
+        ledger = await opened(lambda: Ledger(Path(folder)), Ledger.close)
         journal = cls(ledger, output, dedup, batch)
         try:
             await journal._holding.in_thread(lambda: journal._begin(resume))
@@ -169,10 +173,10 @@ class Journal(Recorder):
         carried = [f"[0,{entry}]\n" for entry in (self._unfinished | self._open).values()]
         carried += [f"[3,{key}]\n" for key in self._committed]
         before, self._log = self._log, log
-        self._gathered = carried + self._gathered
-        self._flush()
         if before >= 0:
             os.close(before)
+        self._gathered = carried + self._gathered
+        self._flush()
 
     def _tell_lost(self, lost: Lost, name: str) -> None:
         """End what cannot be done again."""
@@ -341,6 +345,8 @@ class Journal(Recorder):
         """Begin the next log, and have the thread merge this one; unless it is still at the one before."""
         if self._merge is not None:
             if not self._merge.done():
+                if len(self._recent) >= _MOST_BATCHES * self._batch:
+                    time.sleep(_BRAKE_SECONDS)
                 return
             self._merge.result()  # what kept it from merging ends the run
         self._flush()
@@ -363,9 +369,10 @@ class Journal(Recorder):
         Cancelled, it leaves that to the thread that is at it, or to the next run.
         """
         self._stop_timer()
+        merge, self._merge = self._merge, None  # which a cancellation cancels: another call does not meet it again
         try:
-            if self._merge is not None:
-                await self._merge
+            if merge is not None:
+                await merge
             if self._holding.is_held and self._log >= 0 and not self._broken:
                 await self._holding.in_thread(self._finish)
         finally:

@@ -173,7 +173,7 @@ class Host(Generic[W]):
         """Whether nobody is there or waits, and nobody would have to."""
         if self.active or self.waiting or self.opens > now:
             return False
-        return self._circuit is None or self._circuit.is_closed
+        return self._circuit is None or self._circuit.is_idle(now)
 
 
 class Hosts(Generic[W]):

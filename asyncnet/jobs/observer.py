@@ -149,18 +149,21 @@ class Audience:
         except Exception as failure:
             self._break_off(failure)
 
-    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> None:
-        """Tell them of an outcome."""
+    def ended(self, job: Job[Any], outcome: Outcome[Any]) -> bool:
+        """Tell them of an outcome; False if one of them failed: nobody else is to see it, for it may not be written."""
+        is_told = True
         try:
             for tell in self._ended:
                 tell(job, outcome)
         except Exception as error:
+            is_told = False
             self._break_off(error)
         if self._settle:
             self.pending += 1
             if not self._is_due:
                 self._is_due = True
                 asyncio.get_running_loop().call_soon(self._end_turn)
+        return is_told
 
     def gather(self) -> None:
         """Have several ends written at once from now on, if nobody but recorders hears of ends; who owns this settles.

@@ -19,6 +19,9 @@ from asyncnet.jobs.records import weight
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _RESPONSE, _ERRORS = "asyncnet.http.response", "asyncnet.errors"
 
+_MOST = 1 << 31
+"""Counts beyond this are none: nobody tries so often, and no reply is so big."""
+
 Ended = tuple[int, Outcome[Any]]
 Trouble = tuple[int, Exception, float]
 """an attempt that failed: number of the job, its error, the seconds until the next"""
@@ -214,7 +217,8 @@ def _is_sound(outcome: Outcome[Any]) -> bool:
         counts = (outcome.attempts, outcome.received_bytes, outcome.sent_bytes)
         return (
             isinstance(outcome.error, Sealed | NetError | None)
-            and all(type(count) is int and count >= 0 for count in counts)
+            and all(type(count) is int and 0 <= count < _MOST for count in counts)
+            and outcome.attempts > 0
             and isinstance(outcome.seconds, float | int)
             and 0 <= outcome.seconds < math.inf
         )

@@ -132,17 +132,15 @@ class Source(Group):
         """Make an outcome of it."""
         seconds = worker.ended - worker.began
         outcome = outcome_of(job.name, value, None, worker.attempts, seconds, worker.received, worker.sent)
-        if self.audience is not None:
-            self.audience.ended(job, outcome)
-        self.told(index, outcome)
+        if self.audience is None or self.audience.ended(job, outcome):
+            self.told(index, outcome)
 
     def failed(self, worker: Worker, index: int, job: Job[Any], error: Exception) -> None:
         """Make an outcome of it."""
         seconds = worker.ended - worker.began
         outcome = outcome_of(job.name, None, error, worker.attempts, seconds, worker.received, worker.sent)
-        if self.audience is not None:
-            self.audience.ended(job, outcome)
-        self.told(index, outcome)
+        if self.audience is None or self.audience.ended(job, outcome):
+            self.told(index, outcome)
 
     @abstractmethod
     def told(self, index: int, outcome: Outcome[Any]) -> None:

@@ -201,6 +201,8 @@ class Worker:
     async def perform(self, leaf: Leaf[Any]) -> Any:
         """Do a leaf, when there is a slot for it, and a place at its host."""
         crew = self.crew
+        if self.doom:
+            raise _gone_on()
         if not self.slot or (self.place is None and leaf.host is not None):
             await self._enter(leaf.host)
         if crew.is_paced and (wait := crew.gate.pay(has_bytes=leaf.host is not None)) > 0:
@@ -286,6 +288,8 @@ class Worker:
 
     async def pause(self, error: Exception, seconds: float) -> None:
         """Wait between attempts, without a slot; then the next one begins."""
+        if self.doom:
+            raise _gone_on()
         crew, audience = self.crew, self.crew.audience
         if audience is not None and self.top is not None:
             audience.retrying(self.top, error, seconds)
@@ -304,6 +308,8 @@ class Worker:
 
         Cancelled, it closes the group and ends when nothing of it runs any more.
         """
+        if self.doom:
+            raise _gone_on()
         group.parent = self
         if self.slot:
             self.slot = False
@@ -331,3 +337,8 @@ class Worker:
         """Let that worker have the slot."""
         if self.slot and not other.slot:
             self.slot, other.slot = False, True
+
+
+def _gone_on() -> asyncio.CancelledError:
+    """What ends a job that went on though it was cancelled: it begins nothing more."""
+    return asyncio.CancelledError("it was cancelled, and went on")

@@ -46,7 +46,7 @@ def test_after_the_while_one_passes_and_its_success_lets_all_pass():
     circuit.check(10.0, "h")
     refused(circuit, 10.1)
     circuit.ended(None, 11.0)
-    assert circuit.is_closed
+    assert circuit.is_idle(11.0)
     for _ in range(5):
         circuit.check(11.0, "h")
 
@@ -83,3 +83,11 @@ def test_a_cancelled_probe_lets_the_next_one_probe():
 def test_terms_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError):
         Breaker(**wrong)
+
+
+def test_what_was_learned_is_kept_while_nobody_passes_and_for_as_long_again():
+    circuit = Circuit(Breaker(failures=2, seconds=10.0))
+    tried(circuit, 0.0, DOWN[0])
+    assert circuit.is_idle(0.0), "one failure keeps nobody away"
+    tried(circuit, 1.0, DOWN[0])
+    assert [circuit.is_idle(now) for now in (1.0, 10.9, 20.9, 21.0)] == [False, False, False, True]

@@ -1,6 +1,7 @@
 """fetch: a URL becomes a job, and what it gives is told by the scheme."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -382,12 +383,14 @@ async def test_header_fields_are_sent_with_each_attempt():
     assert bytes(peer.received).count(b"X-Trace: 7\r\n") == 2
 
 
-async def test_secret_fields_follow_no_redirect_to_another_origin():
+@pytest.mark.parametrize("by", [None, Client, http.session])
+async def test_secret_fields_follow_no_redirect_to_another_origin(by):
     with Script(OK) as other:
         away = answer("302 Found", f"Location: http://localhost:{other.port}/b")
         with Script(away) as peer:
             fields = {"X-Api-Key": "hunter2", "Authorization": "Bearer hunter2", "X-Trace": "7"}
-            outcome = await one(fetch(f"http://{peer.address}/a", headers=fields))
+            async with contextlib.nullcontext() if by is None else by() as client:
+                outcome = await one(fetch(f"http://{peer.address}/a", headers=fields), client=client)
     assert outcome.ok
     assert bytes(peer.received).count(b"hunter2") == 2
     assert b"hunter2" not in bytes(other.received)

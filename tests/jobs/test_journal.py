@@ -9,6 +9,7 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from asyncnet.daemon import in_daemon
 from asyncnet.errors import ClosedError, ConnectError, NetError, UsageError
 from asyncnet.jobs import Job, Outcome, Report, as_completed, call, run
+from asyncnet.jobs.holding import opened
 from asyncnet.jobs.journal import Journal
 from asyncnet.jobs.ledger import Ledger
 from asyncnet.jobs.outputs import JsonLines, Sqlite
@@ -328,6 +330,95 @@ async def test_the_folder_is_not_given_free_while_a_thread_merges_though_its_cal
     assert again.ended_before == 2
     await again.aclose()
     assert written(tmp_path / "out") == ["a", "b"]
+
+
+@pytest.mark.parametrize("at", ["while it locks", "when it has"])
+async def test_a_journal_whose_opening_was_cancelled_gives_the_folder_free(tmp_path, monkeypatch, at):
+    begun, may_end, real = threading.Event(), threading.Event(), Ledger.__init__
+
+    def slow(self, folder):
+        if at == "when it has":
+            real(self, folder)
+        begun.set()
+        assert may_end.wait(10)
+        if at == "while it locks":
+            real(self, folder)
+
+    monkeypatch.setattr(Ledger, "__init__", slow)
+    closed, close = threading.Event(), Ledger.close
+    monkeypatch.setattr(Ledger, "close", lambda self: (close(self), closed.set()))
+    opening = asyncio.ensure_future(Journal.open(tmp_path / "run"))
+    assert await in_daemon(lambda: begun.wait(10))
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    may_end.set()
+    assert await in_daemon(lambda: closed.wait(10))
+    monkeypatch.undo()
+    await (await Journal.open(tmp_path / "run")).aclose()
+
+
+async def test_what_a_thread_has_opened_when_its_caller_is_cancelled_is_closed():
+    there, closed = threading.Event(), []
+    opening = asyncio.ensure_future(opened(lambda: there.set() or "it", closed.append))
+    await asyncio.sleep(0)
+    assert there.wait(10)
+    threading.Event().wait(20 * MS)  # so that the loop has what the thread gave, and the caller has not yet
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert closed == ["it"]
+
+
+async def test_the_keys_of_what_has_ended_have_a_bound_though_a_merge_takes_long(tmp_path, monkeypatch):
+    real, most = Ledger.merge, 0
+
+    def slow(self, *rest):
+        time.sleep(50 * MS)
+        real(self, *rest)
+
+    monkeypatch.setattr(Ledger, "merge", slow)
+    monkeypatch.setattr("asyncnet.jobs.journal._MOST_BATCHES", 8)
+    journal = await Journal.open(tmp_path / "run", batch=5)
+    async for _ in as_completed((job(f"{n}") for n in range(400)), limit=4, observers=[journal]):
+        most = max(most, len(journal._recent))
+    assert most < 200
+    assert len(rows(tmp_path / "run")) == 400
+
+
+async def test_closing_a_journal_again_does_not_meet_the_merge_that_was_cancelled(tmp_path, monkeypatch):
+    merging, may_end, real = threading.Event(), threading.Event(), Ledger.merge
+
+    def slow(self, *rest):
+        merging.set()
+        assert may_end.wait(10)
+        real(self, *rest)
+
+    monkeypatch.setattr(Ledger, "merge", slow)
+    journal = await Journal.open(tmp_path / "run", batch=2)
+    play(journal, *"abc")
+    assert await in_daemon(lambda: merging.wait(10))
+    closing = asyncio.ensure_future(journal.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await journal.aclose()
+    may_end.set()
+
+
+async def test_a_log_that_cannot_be_begun_leaves_none_open(tmp_path, monkeypatch):
+    journal = await Journal.open(tmp_path / "run", batch=2)
+    play(journal, "slow", until="began")
+    real, log = os.write, journal._log
+    monkeypatch.setattr(os, "write", lambda to, data: real(to, data if to == log else data[:3]))
+    with pytest.raises(OSError, match="cannot be written"):
+        play(journal, "a", "b")
+    monkeypatch.undo()
+    await journal.aclose()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(log)
 
 
 async def test_a_log_ends_with_the_job_that_fills_it(tmp_path):

@@ -188,3 +188,15 @@ def test_who_finds_a_tuned_host_full_makes_it_look_for_more(clock):
         assert hosts.enter("a") is None or host.limit > 1
         host.succeeded(began, clock.now)
     assert host.limit > 4
+
+
+def test_hosts_that_were_down_are_forgotten_too(clock):
+    hosts = hosts_of(clock, breaker=Breaker(failures=2, seconds=10.0))
+    for number in range(20_000):
+        for _ in range(1 + number % 2):
+            host = hosts.enter(f"host-{number}")
+            assert host is not None
+            host.failed(ConnectError("refused"), clock.now, clock.now)
+            host.leave()
+        clock.now += 0.1
+    assert len(hosts) <= 2048

@@ -341,3 +341,24 @@ async def test_what_cannot_be_written_is_not_shown(pause):
                 await settle(3)
     assert set(shown) <= set(ledger.written)
     assert len(shown) < 50
+
+
+@pytest.mark.parametrize("is_heard", [False, True], ids=["together", "one by one"])
+async def test_an_end_that_a_recorder_could_not_take_note_of_is_not_shown(is_heard):
+    class Fails(Ledger):
+        def note(self, job, outcome):
+            if job.name == "20":
+                raise OSError("the disk is full")
+            super().note(job, outcome)
+
+    class Hearer(Observer):
+        def ended(self, job, outcome):
+            pass
+
+    ledger, shown = Fails(), []
+    jobs = (call(settle, 0, name=f"{number}") for number in range(50))
+    with pytest.raises(OSError, match="disk is full"):
+        async for outcome in as_completed(jobs, limit=8, observers=[ledger, *[Hearer()] * is_heard]):
+            shown.append(outcome.name)
+    assert "19" in shown
+    assert set(shown) <= set(ledger.written)

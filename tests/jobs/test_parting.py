@@ -6,9 +6,9 @@ import contextlib
 import pytest
 
 from asyncnet.errors import DeadlineError
-from asyncnet.jobs import Observer, all_of, as_completed, call, first_of, parting, run
+from asyncnet.jobs import Observer, Retry, all_of, as_completed, call, first_of, parting, run
 from tests.clock import MS
-from tests.jobs.work import Site
+from tests.jobs.work import Passing, Site
 
 pytestmark = pytest.mark.usefixtures("short")
 
@@ -216,3 +216,53 @@ async def test_a_source_that_goes_on_is_left_alone_too(perform, ended_by, caplog
             with pytest.raises(asyncio.CancelledError):
                 await running
         assert len(caplog.records) == 1
+
+
+async def swallowing() -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(60.0)
+
+
+@both
+@pytest.mark.parametrize("ended_by", ["time", "cancellation"])
+@pytest.mark.parametrize("number", [1, 3])
+async def test_a_job_that_went_on_begins_nothing_more(perform, ended_by, number):
+    site = Site()
+    job = call(swallowing).then(lambda _: site.leaf("more") if number == 1 else [site.leaf(f"{n}") for n in range(3)])
+    if ended_by == "time":
+        (outcome,) = await perform([job], timeout=20 * MS)
+        assert isinstance(outcome.error, DeadlineError)
+    else:
+        running = asyncio.ensure_future(perform([job]))
+        await asyncio.sleep(5 * MS)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert site.begun == []
+
+
+@pytest.mark.parametrize("retried", [True, False])
+async def test_a_job_that_was_given_up_tells_nothing_more(retried):
+    class Strict(Ends):
+        def retrying(self, job, error, delay) -> None:
+            assert job.name not in dict(self.ends)
+
+        began = committing = lambda self, job, *rest: self.retrying(job, None, 0.0)
+
+    async def fails() -> None:
+        await stubborn()
+        raise Passing("late")
+
+    ends, site = Strict(), Site()
+    async with Stubborn() as stubborn:
+        job = call(fails, name="stubborn")
+        job = job.retry(Retry(attempts=3, first_delay=0.0)) if retried else job.or_else(site.leaf("instead"))
+        source = [job, *(call(asyncio.sleep, 0, name=f"{n}") for n in range(8))]
+        outcomes = as_completed(source, limit=2, timeout=20 * MS, observers=[ends])
+        names = [(await anext(outcomes)).name for _ in range(2)]
+        await site.until(lambda: "stubborn" in dict(ends.ends))
+        stubborn.freed.set()
+        await asyncio.wait(stubborn.tasks)
+        names += [outcome.name async for outcome in outcomes]
+    assert sorted(names) == sorted(["stubborn", *(f"{n}" for n in range(8))])
+    assert site.begun == []

@@ -228,3 +228,9 @@ def test_what_led_to_an_error_does_not_travel(tblib):
 def test_a_cause_that_cannot_be_packed_changes_no_error(tblib):
     (outcome,) = there(jobs.Outcome("x", None, _failed(Held("why"))))
     assert (type(outcome.error), str(outcome.error)) == (ConnectError, "refused")
+
+
+@pytest.mark.parametrize(("field", "count"), [("attempts", 0), ("attempts", 1 << 70), ("received_bytes", 1 << 70)])
+def test_counts_that_no_worker_can_have_are_the_failure_of_the_job(field, count):
+    (outcome,) = there(jobs.Outcome("a", 1, **{field: count}))
+    assert isinstance(outcome.error, ProtocolError)
